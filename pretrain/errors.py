@@ -1,0 +1,45 @@
+"""The errors a user sees: one clear sentence, how to mend it, and an exit status."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DensebenchError(Exception):
+    """The work failed for a reason the user can act on (exit status 1).
+
+    Args:
+        message: One sentence that names the file or value, what was expected and what was found.
+        mend: How to mend it; empty where the message already says so.
+    """
+
+    status = 1
+
+    def __init__(self, message: str, mend: str = "") -> None:
+        super().__init__(message, mend)
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.mend}".strip()
+
+
+class UsageError(DensebenchError):
+    """The command was typed wrongly (exit status 2)."""
+
+    status = 2
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
+    """Describe a name that does not exist, with the closest one that does.
+
+    Args:
+        kind: What was looked for, in the singular: "method", "task", "recipe".
+        name: What was typed.
+        choices: The names that exist.
+    """
+    known = sorted(choices)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    guess = f"Did you mean '{close[0]}'? " if close else ""
+    return UsageError(f"There is no {kind} '{name}'.", f"{guess}Choices: {', '.join(known)}.")
