@@ -1,0 +1,1 @@
+"""What both halves need of mmengine's Runner: keyed data, exact resume, precision and progress."""

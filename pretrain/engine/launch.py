@@ -1,0 +1,60 @@
+"""Start a Runner: process group, log file, hooks, and a clean end when it is interrupted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from typing import Any
+
+import cv2
+import torch
+import torch.distributed
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import FUNCTIONS
+from mmengine.runner import Runner
+
+from pretrain.engine.progress import ProgressHook
+
+
+@FUNCTIONS.register_module()
+def quiet_worker(worker_id: int) -> None:
+    """Prepare a loader's worker: one thread, and Ctrl-C is the main process's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+
+
+def join_process_group() -> str:
+    """Join torchrun's process group where there is one; return mmengine's launcher name.
+
+    # NOTE: mmengine's own start selects a CUDA device and so fails under torchrun on a CPU.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return "none"
+    if not torch.distributed.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return "pytorch"
+
+
+def build_runner(config: Config) -> Runner:
+    """Build the Runner of `config`; its log goes to the work folder's files, not to the screen."""
+    config.launcher = join_process_group()
+    runner = Runner.from_cfg(config)
+    for handler in MMLogger.get_current_instance().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setLevel(logging.ERROR)
+    return runner
+
+
+def train(runner: Runner) -> Any:
+    """Train to the end, and leave the terminal in order when that is interrupted."""
+    try:
+        return runner.train()
+    finally:
+        for hook in runner.hooks:
+            if isinstance(hook, ProgressHook):
+                hook.close()

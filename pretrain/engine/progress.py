@@ -1,0 +1,77 @@
+"""Progress of a training run: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """Show iteration, speed in images a second, time left and the loss.
+
+    Args:
+        title: What is being trained.
+        batch_size: Images a step, over all ranks.
+        seconds: A plain line is printed this often when the output is not a terminal.
+        quiet: Show nothing (another display is on the screen).
+    """
+
+    priority = "LOW"
+
+    def __init__(self, title: str, batch_size: int, seconds: float = 15.0, quiet: bool = False) -> None:
+        self.title = title
+        self.batch_size = batch_size
+        self.seconds = seconds
+        self.quiet = quiet
+        self._bar: Progress | None = None
+
+    def before_train(self, runner: Any) -> None:
+        """Open the bar."""
+        self.quiet = self.quiet or not is_main_process()
+        self._begin = self._printed = time.monotonic()
+        self._first = runner.iter
+        if self.quiet or not sys.stderr.isatty():
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
+        self._task = self._bar.add_task(self.title, total=runner.max_iters, completed=runner.iter, note="")
+        self._bar.start()
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Move the bar, or print a line now and then."""
+        if self.quiet:
+            return
+        now, done = time.monotonic(), runner.iter + 1
+        speed = (done - self._first) / max(now - self._begin, 1e-9)
+        loss = float(outputs["loss"]) if outputs and "loss" in outputs else float("nan")
+        note = f"{speed * self.batch_size:.1f} images/s, loss {loss:.3f}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, note=note)
+        elif now - self._printed > self.seconds or done == runner.max_iters:
+            self._printed = now
+            left = (runner.max_iters - done) / speed
+            print(f"{self.title}: {done}/{runner.max_iters}, {note}, {left:.0f} s left", file=sys.stderr)
+
+    def after_train(self, runner: Any) -> None:
+        """Close the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the bar; also called when the training was interrupted."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

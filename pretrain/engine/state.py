@@ -1,0 +1,126 @@
+"""Exact resume: one file holds all that a training run needs to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+
+from pretrain.errors import DensebenchError
+from pretrain.files import replacing
+
+
+@HOOKS.register_module()
+class StateHook(Hook):
+    """Save the training state atomically, and take it up again before the first step.
+
+    The state is model (with queues and EMA teachers, which are buffers), optimizer, schedules and iteration.
+    Data and random draws are keyed by the iteration (see `sampling`) and need no state. The file holds tensors
+    and plain data only.
+
+    Ctrl-C finishes the step under way, saves, and then interrupts; a second Ctrl-C interrupts at once.
+
+    # NOTE: mmengine's own resume falls back to full unpickling and restores no random state.
+
+    Args:
+        path: The state's file.
+        seconds: Save when this much time has passed since the last save.
+        iterations: Save at every multiple of this iteration as well (0: never).
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, path: str, seconds: float = 60.0, iterations: int = 0) -> None:
+        self.path = Path(path)
+        self.seconds = seconds
+        self.iterations = iterations
+        self._interrupted = False
+        self._previous_handler: Any = None
+        self._saved_at = 0.0
+
+    def before_train(self, runner: Any) -> None:
+        """Take up a saved state, and listen to Ctrl-C."""
+        if self.path.is_file():
+            self._restore(runner)
+        self._saved_at = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            self._previous_handler = signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Save when it is time to, or when the user wants to stop."""
+        done = runner.iter + 1
+        wish = torch.tensor([float(self._interrupted), float(self._is_due(done))])
+        all_reduce(wish, op="max")
+        interrupted, due = (bool(flag) for flag in wish)
+        if done < runner.max_iters and (interrupted or due):
+            self._save(runner, done)
+        if interrupted:
+            self._listen_no_more()
+            raise KeyboardInterrupt
+
+    def after_train(self, runner: Any) -> None:
+        """Hand Ctrl-C back."""
+        self._listen_no_more()
+
+    def _is_due(self, done: int) -> bool:
+        by_time = time.monotonic() - self._saved_at > self.seconds
+        return by_time or (self.iterations > 0 and done % self.iterations == 0)
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted:
+            self._listen_no_more()
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    def _listen_no_more(self) -> None:
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGINT, self._previous_handler)
+            self._previous_handler = None
+
+    def _save(self, runner: Any, done: int) -> None:
+        if is_main_process():
+            state = {
+                "iteration": done,
+                "model": _unwrap(runner.model).state_dict(),
+                "optimizer": runner.optim_wrapper.state_dict(),
+                "schedules": [_plain(schedule.state_dict()) for schedule in runner.param_schedulers or []],
+            }
+            with replacing(self.path) as temporary:
+                torch.save(state, temporary)
+        self._saved_at = time.monotonic()
+
+    def _restore(self, runner: Any) -> None:
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            _unwrap(runner.model).load_state_dict(state["model"], strict=True)
+            runner.optim_wrapper.load_state_dict(state["optimizer"])
+            for schedule, saved in zip(runner.param_schedulers or [], state["schedules"], strict=True):
+                schedule.load_state_dict(saved)
+        except Exception as error:
+            raise DensebenchError(
+                f"{self.path} does not hold the state of this run: {str(error).splitlines()[0]}.",
+                "Remove it to start this run anew.",
+            ) from error
+        runner.train_loop._iter = state["iteration"]
+        runner.optim_wrapper.initialize_count_status(runner.model, state["iteration"], runner.max_iters)
+
+
+def _unwrap(model: Any) -> Any:
+    return model.module if is_model_wrapper(model) else model
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """Drop what a schedule's state holds beside plain data."""
+    kinds = (bool, int, float, str, list, tuple, dict, type(None))
+    return {key: value for key, value in state.items() if isinstance(value, kinds)}

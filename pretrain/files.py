@@ -1,0 +1,48 @@
+"""Files that are whole or absent: never half written, whatever interrupts the writer."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pretrain.errors import DensebenchError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends well it takes `path`'s place.
+
+    The temporary file is flushed to the disk before the exchange, so that `path` holds the old content or
+    the new one, also after a crash. When the block fails the temporary file is removed and `path` stays.
+
+    Raises:
+        DensebenchError: The disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> DensebenchError:
+    """Describe why `path` could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DensebenchError(
+            f"{path} could not be written: the disk is full; what stood there before is untouched.",
+            "Free some room and type the same command again.",
+        )
+    return DensebenchError(
+        f"{path} could not be written: {error.strerror or error}.",
+        "Check that the folder exists and that you may write to it.",
+    )
