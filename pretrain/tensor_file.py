@@ -1,0 +1,108 @@
+"""Reading any file of tensors without running anything that it contains."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from pretrain.errors import DensebenchError
+
+Tree = dict[str, Any]
+
+_ZIP = b"PK\x03\x04"
+_PICKLE = b"\x80"
+_FOREIGN = {
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
+    b"\x1f\x8b": "a gzip archive",
+    b"%PDF": "a PDF document",
+    b"<": "a web page: the download probably saved an error page",
+    b"version https://git-lfs": "a Git LFS pointer: the file itself was not downloaded",
+}
+_LARGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
+
+
+def read(path: Path) -> tuple[Tree, Tree]:
+    """Read a file's tensors and plain data.
+
+    The format is told by the content, not by the name: safetensors; torch's zip files, whose checksums are
+    verified first, since torch itself accepts a flipped byte; and torch's older files, which have no checksums.
+
+    Returns:
+        The file's tree as it is (names to tensors, plain values and further trees), and its metadata:
+        safetensors' own, or the entry `meta` of a torch file.
+
+    Raises:
+        DensebenchError: The file is missing, empty, truncated, damaged, not a checkpoint, or would run code.
+    """
+    if path.is_dir():
+        raise DensebenchError(f"{path} is a folder; a checkpoint file was expected.")
+    try:
+        with path.open("rb") as file:
+            return _read(path, file)
+    except FileNotFoundError as error:
+        raise DensebenchError(f"There is no checkpoint file {path}.") from error
+    except OSError as error:
+        raise DensebenchError(f"{path} could not be read: {error.strerror or error}.") from error
+
+
+def _read(path: Path, file: IO[bytes]) -> tuple[Tree, Tree]:
+    head = file.read(64)
+    file.seek(0)
+    if not head:
+        raise DensebenchError(f"{path} is empty; a checkpoint was expected.")
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LARGEST_HEADER:
+        return _read_safetensors(path)
+    if head.startswith(_ZIP):
+        _verify_checksums(path, file)
+    elif not head.startswith(_PICKLE):
+        looks = next((what for start, what in _FOREIGN.items() if head.lstrip().startswith(start)), "")
+        raise DensebenchError(f"{path} is not a checkpoint{looks and f' but {looks}'}.")
+    return _read_torch(path, file)
+
+
+def _read_safetensors(path: Path) -> tuple[Tree, Tree]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return tensors, dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise DensebenchError(
+            f"{path} is a truncated or damaged safetensors file ({error}).", "Copy it anew."
+        ) from error
+
+
+def _verify_checksums(path: Path, file: IO[bytes]) -> None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # a damaged directory of a zip can raise anything
+        raise DensebenchError(f"{path} is truncated or damaged ({error}).", "Copy it anew.") from error
+    if damaged:
+        raise DensebenchError(
+            f"{path} is damaged: the bytes of its entry {damaged} do not have their checksum.", "Copy it anew."
+        )
+    file.seek(0)
+
+
+def _read_torch(path: Path, file: IO[bytes]) -> tuple[Tree, Tree]:
+    try:
+        tree = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise anything
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and wanted:
+            raise DensebenchError(
+                f"{path} is refused: reading it would run code ({wanted[1]}); only tensors and plain data are read.",
+                "Where you trust its origin, open it there and save its tensors alone.",
+            ) from error
+        raise DensebenchError(f"{path} is truncated, damaged or not a checkpoint of tensors.") from error
+    if not isinstance(tree, dict):
+        raise DensebenchError(f"{path} holds a {type(tree).__name__}; named tensors were expected.")
+    metadata = tree.get("meta")
+    return tree, metadata if isinstance(metadata, dict) else {}
