@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from pretrain import tensor_file
 from pretrain.errors import DensebenchError
+from pretrain.files import replacing
 
 KEY = "densebench"  # the name under which a file carries our Meta, as JSON
 
@@ -26,7 +26,7 @@ KEY = "densebench"  # the name under which a file carries our Meta, as JSON
 class Meta:
     """What a backbone's tensors do not say themselves.
 
-    `mean` and `std` are in units of 0..255, in `channel_order`. `sha256` is the tensors' digest; `save` fills it.
+    `mean` and `std` are in units of 0..255, in `channel_order`. `save` fills `sha256`, the tensors' digest.
     """
 
     arch: str
@@ -79,7 +79,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         sha256.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        sha256.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        sha256.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return sha256.hexdigest()
 
 
@@ -113,31 +113,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         data = buffer.getvalue()
     else:
         raise DensebenchError(f"{path} must end in .safetensors or .pth, not in '{path.suffix}'.")
-    write_atomically(path, data)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a crash, a full disk or a reader never meets half of it.
-
-    Raises:
-        DensebenchError: The file cannot be written; an older file is left as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DensebenchError(
-            f"{path} could not be written ({error.strerror or error}); what was there before is untouched.",
-            f"It needs {len(data) / 1e6:.1f} MB in {path.parent}.",
-        ) from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def load(path: Path) -> Checkpoint:
@@ -189,7 +166,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _named_tensors(path: Path, tree: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the tensors of our own file: the tree itself in safetensors, its `state_dict` in a torch file."""
+    """Return the tensors of our own file: the tree itself in safetensors, `state_dict` in a torch file."""
     tensors = tree.get("state_dict", tree)
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise DensebenchError(f"{path} has a densebench header, but not the named tensors that belong to it.")

@@ -32,7 +32,7 @@ def read(path: Path) -> tuple[Tree, Tree]:
     """Read a file's tensors and plain data.
 
     The format is told by the content, not by the name: safetensors; torch's zip files, whose checksums are
-    verified first, since torch itself accepts a flipped byte; and torch's older files, which have no checksums.
+    verified first (torch itself accepts a flipped byte); and torch's older files, which have no checksums.
 
     Returns:
         The file's tree as it is (names to tensors, plain values and further trees), and its metadata:
@@ -86,7 +86,8 @@ def _verify_checksums(path: Path, file: IO[bytes]) -> None:
         raise DensebenchError(f"{path} is truncated or damaged ({error}).", "Copy it anew.") from error
     if damaged:
         raise DensebenchError(
-            f"{path} is damaged: the bytes of its entry {damaged} do not have their checksum.", "Copy it anew."
+            f"{path} is damaged: the bytes of its entry {damaged} do not have their checksum.",
+            "Copy it anew.",
         )
     file.seek(0)
 
@@ -98,7 +99,7 @@ def _read_torch(path: Path, file: IO[bytes]) -> tuple[Tree, Tree]:
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and wanted:
             raise DensebenchError(
-                f"{path} is refused: reading it would run code ({wanted[1]}); only tensors and plain data are read.",
+                f"{path} is refused: reading it would run code ({wanted[1]}), and only plain data is read.",
                 "Where you trust its origin, open it there and save its tensors alone.",
             ) from error
         raise DensebenchError(f"{path} is truncated, damaged or not a checkpoint of tensors.") from error
