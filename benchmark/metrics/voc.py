@@ -155,7 +155,7 @@ def average_precision(
 
 
 def _assign(images: Sequence[Image], label: int) -> tuple[Floats, Floats, Ints, NDArray[np.bool_]]:
-    """Give each detection of a class its best object: scores, IoU, object's number, is it difficult; all (K,)."""
+    """Give each detection of a class its best object: score, IoU, object's number, difficult or not; (K,)."""
     parts: list[tuple[Floats, Floats, Ints, NDArray[np.bool_]]] = []
     offset = 0
     for image in images:
@@ -193,9 +193,10 @@ def eleven_points(found: Ints, total: int) -> float:
         found: Right detections among the first k + 1, (K,).
         total: Objects to find.
     """
-    precision = found / np.arange(1, len(found) + 1)
-    # NOTE: recalls are compared as whole numbers; the released code's floats miss 3 / 10 >= 0.30000000000000004.
-    best = [precision[10 * found >= tenth * total].max(initial=0.0) for tenth in range(11)]
+    precision, recall = found / np.arange(1, len(found) + 1), found / total
+    # NOTE: as in the released evaluators (voc_eval.py, detectron2) the recalls are the floats of arange, where
+    # 0.6 is 0.6000000000000001: a recall of exactly 9 / 15 stays below it.
+    best = [precision[recall >= point].max(initial=0.0) for point in np.arange(0.0, 1.1, 0.1)]
     return float(np.mean(best))
 
 
