@@ -16,6 +16,7 @@ from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 
 from pretrain.engine.progress import ProgressHook
+from pretrain.errors import DensebenchError
 
 
 @FUNCTIONS.register_module()
@@ -40,6 +41,16 @@ def join_process_group() -> str:
     return "pytorch"
 
 
+def world_size() -> int:
+    """Return how many processes train together."""
+    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def is_main_process() -> bool:
+    """Tell whether this process is the one that writes."""
+    return world_size() == 1 or int(os.environ["RANK"]) == 0
+
+
 def build_runner(config: Config) -> Runner:
     """Build the Runner of `config`; its log goes to the work folder's files, not to the screen."""
     config.launcher = join_process_group()
@@ -51,10 +62,21 @@ def build_runner(config: Config) -> Runner:
 
 
 def train(runner: Runner) -> Any:
-    """Train to the end, and leave the terminal in order when that is interrupted."""
+    """Train to the end, and leave the terminal in order when that is interrupted.
+
+    Raises:
+        DensebenchError: Also one that a loader's worker raised, freed of the worker's traceback.
+    """
     try:
         return runner.train()
+    except DensebenchError as error:
+        raise _from_worker(error) from error
     finally:
         for hook in runner.hooks:
             if isinstance(hook, ProgressHook):
                 hook.close()
+
+
+def _from_worker(error: DensebenchError) -> DensebenchError:
+    _, found, sentence = error.message.rpartition(f"{DensebenchError.__module__}.DensebenchError: ")
+    return DensebenchError(sentence.strip()) if found else error

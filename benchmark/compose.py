@@ -1,0 +1,336 @@
+"""A task, a backbone and a data set become one mmengine Config and one fingerprint; nothing is read or run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from benchmark import backbones, datasets
+from benchmark.data_spec import DataSpec
+from benchmark.manifest import Manifest, coco_annotations
+from benchmark.task import Task
+from pretrain.errors import DensebenchError, UsageError, unknown
+
+MODES = ("finetune", "frozen", "linear")
+Protocol = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run adds to its task and backbone.
+
+    Attributes:
+        mode: "finetune", "frozen" or "linear".
+        seed: The fine-tuning seed.
+        precision: "float32" or "bfloat16", as this machine computes it.
+        world_size: Processes that train together.
+        workers: Loader processes of each of them.
+        work_dir: Where the run keeps its log.
+        overrides: Dotted name in the protocol -> new value.
+    """
+
+    mode: str
+    seed: int
+    precision: str
+    world_size: int
+    workers: int
+    work_dir: Path
+    overrides: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A run that is ready to be built.
+
+    Attributes:
+        config: The mmengine config, as plain data.
+        fingerprint: What makes numbers comparable, free of architecture, paths, workers and device.
+        places: Where the protocol puts the trunk's tensors.
+        iterations: Training steps.
+        batch_size: Training images a step, over all processes.
+    """
+
+    config: dict[str, Any]
+    fingerprint: dict[str, Any]
+    places: dict[str, str]
+    iterations: int
+    batch_size: int
+
+
+def protocol_of(task: Task, mode: str, overrides: Mapping[str, Any], precision: str = "") -> Protocol:
+    """Return the task's protocol in a mode, with overrides; `$names` still stand.
+
+    Raises:
+        UsageError: The task has no such mode, or an override names what the protocol lacks.
+    """
+    if mode not in task.modes:
+        if mode in MODES:
+            raise UsageError(f"{task.name} has no mode '{mode}'.", f"Its modes: {', '.join(task.modes)}.")
+        raise unknown("mode", mode, MODES)
+    protocol = copy.deepcopy(task.protocol)
+    linear = protocol.pop("linear", {})
+    if mode == "linear":
+        _merge(protocol, linear)
+    for name, value in overrides.items():
+        _override(protocol, name, value)
+    return protocol
+
+
+def compose(
+    task: Task,
+    arch: str,
+    spec: DataSpec,
+    found: Manifest,
+    setting: Setting,
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    channel_order: str,
+) -> Composed:
+    """Compose one run.
+
+    Args:
+        task: The protocol.
+        arch: The backbone's architecture.
+        spec: The data root.
+        found: The task's data set, checked.
+        setting: Mode, seed and surroundings.
+        mean: The checkpoint's input mean, in 0..255, in its channel order.
+        std: The checkpoint's input standard deviation, likewise.
+        channel_order: "RGB" or "BGR".
+
+    Raises:
+        UsageError: Mode, override or architecture do not fit the task.
+    """
+    protocol = protocol_of(task, setting.mode, setting.overrides)
+    values = {
+        **protocol.pop("values"),
+        "classes": len(found.classes),
+        "max_depth": spec.section(found.data).get("max_depth"),
+    }
+    protocol = _fill(protocol, values, task.name, partly=True)
+    if setting.world_size == 1:
+        protocol = _replace_type(protocol, "SyncBN", "BN")
+    fingerprint = _fingerprint(protocol, values, found, setting)
+
+    family = backbones.family(arch)
+    protocol = _fill(protocol, _of_backbone(family, arch, task), task.name, partly=False)
+    schedule = protocol["schedule"]
+    if schedule["batch_size"] % setting.world_size:
+        raise UsageError(
+            f"{task.name} takes {schedule['batch_size']} images a step, which {setting.world_size} processes "
+            "cannot share evenly."
+        )
+    model = protocol["model"]
+    model["backbone"] = family.config(arch, **model["backbone"])
+    model["data_preprocessor"].update(mean=list(mean), std=list(std), bgr_to_rgb=channel_order == "RGB")
+    frozen = setting.mode != "finetune"
+    config = {
+        "default_scope": "mmdet" if task.kind == "detection" else "mmseg",
+        "work_dir": str(setting.work_dir),
+        "model": {
+            "type": "prepared",
+            "model": model,
+            "places": protocol["trunk"],
+            "frozen": frozen,
+            "channels_last": setting.precision == "bfloat16",
+        },
+        "train_dataloader": _train_loader(spec, found, protocol, setting),
+        "test_dataloader": _test_loader(spec, found, protocol, setting, values.get("max_test_images")),
+        "train_cfg": {
+            "type": "IterBasedTrainLoop",
+            "max_iters": schedule["iterations"],
+            "val_interval": schedule["iterations"] + 1,
+        },
+        "test_cfg": {"type": "TestLoop"},
+        "test_evaluator": _evaluator(protocol["evaluator"], spec, found),
+        "optim_wrapper": {
+            "type": "AutocastOptimWrapper",
+            "precision": setting.precision,
+            "optimizer": protocol["optimizer"],
+        },
+        "param_scheduler": param_schedulers(schedule),
+        **_surroundings(setting.seed),
+    }
+    return Composed(config, fingerprint, protocol["trunk"], schedule["iterations"], schedule["batch_size"])
+
+
+def param_schedulers(schedule: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return mmengine's schedulers, in iterations, for a protocol's `schedule`."""
+    iterations, begin = schedule["iterations"], schedule.get("warmup", 0)
+    schedulers: list[dict[str, Any]] = []
+    if begin:
+        schedulers.append(
+            {
+                "type": "LinearLR",
+                "start_factor": schedule["warmup_factor"],
+                "by_epoch": False,
+                "begin": 0,
+                "end": begin,
+            }
+        )
+    if schedule["policy"] == "step":
+        schedulers.append(
+            {
+                "type": "MultiStepLR",
+                "milestones": schedule["milestones"],
+                "gamma": schedule["gamma"],
+                "by_epoch": False,
+            }
+        )
+    elif schedule["policy"] == "poly":
+        schedulers.append(
+            {
+                "type": "PolyLR",
+                "power": schedule["power"],
+                "eta_min": schedule["min_lr"],
+                "by_epoch": False,
+                "begin": begin,
+                "end": iterations,
+            }
+        )
+    elif schedule["policy"] != "constant":
+        raise unknown("schedule policy", schedule["policy"], ("step", "poly", "constant"))
+    return schedulers
+
+
+def _train_loader(spec: DataSpec, found: Manifest, protocol: Protocol, setting: Setting) -> dict[str, Any]:
+    batch = protocol["schedule"]["batch_size"] // setting.world_size
+    dataset = datasets.config(spec, found, "train", protocol["train_pipeline"])
+    return {
+        "batch_size": batch,
+        "num_workers": setting.workers,
+        "persistent_workers": setting.workers > 0,
+        "drop_last": True,
+        "sampler": {"type": "KeyedSampler", "batch_size": batch, "seed": setting.seed},
+        "dataset": {"type": "KeyedDataset", "dataset": dataset, "seed": setting.seed},
+        "worker_init_fn": {"type": "quiet_worker"},
+    }
+
+
+def _test_loader(
+    spec: DataSpec, found: Manifest, protocol: Protocol, setting: Setting, limit: int | None
+) -> dict[str, Any]:
+    dataset = datasets.config(spec, found, "test", protocol["test_pipeline"])
+    if limit is not None:
+        if "datasets" in dataset:
+            raise UsageError("max_test_images needs a test split of one list.")
+        dataset["indices"] = min(limit, len(found.test.images))
+    return {
+        "batch_size": protocol["test_batch_size"],
+        "num_workers": setting.workers,
+        "sampler": {"type": "DefaultSampler", "shuffle": False},
+        "dataset": dataset,
+        "worker_init_fn": {"type": "quiet_worker"},
+    }
+
+
+def _evaluator(evaluator: dict[str, Any], spec: DataSpec, found: Manifest) -> dict[str, Any]:
+    if evaluator["type"] == "CocoAP":
+        path = coco_annotations(spec.root, spec.section(found.data)["test"])
+        return {**evaluator, "ann_file": str(path), "classes": list(found.classes)}
+    if evaluator["type"] == "VocAP":
+        return {**evaluator, "classes": list(found.classes)}
+    return evaluator
+
+
+def _surroundings(seed: int) -> dict[str, Any]:
+    return {
+        "custom_hooks": [{"type": "KeyedStepHook", "seed": seed}],
+        "default_hooks": {
+            "logger": {"type": "LoggerHook", "interval": 10, "log_metric_by_epoch": False},
+            "checkpoint": None,
+            "sampler_seed": None,
+        },
+        "log_processor": {"by_epoch": False},
+        "visualizer": {
+            "type": "Visualizer",
+            "vis_backends": [{"type": "LocalVisBackend"}, {"type": "TensorboardVisBackend"}],
+        },
+        "randomness": {"seed": seed},
+        "env_cfg": {"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+    }
+
+
+def _of_backbone(family: ModuleType, arch: str, task: Task) -> dict[str, Any]:
+    channels = family.channels(arch)
+    values = {f"c{stage}": width for stage, width in zip(range(2, 6), channels, strict=True)}
+    values["channels"] = list(channels)
+    depth = family.config(arch).get("depth")
+    return values if depth is None else {**values, "depth": depth}
+
+
+def _fingerprint(
+    protocol: Protocol, values: dict[str, Any], found: Manifest, setting: Setting
+) -> dict[str, Any]:
+    """Flatten what makes numbers comparable to {dotted name: value}."""
+    content = {key: value for key, value in protocol.items() if key not in ("trunk", "benchmark", "precision")}
+    content["precise_bn"] = protocol["benchmark"]["precise_bn"]
+    content["max_test_images"] = values.get("max_test_images")
+    content["mode"] = setting.mode
+    content["precision"] = setting.precision
+    content["batch_per_process"] = protocol["schedule"]["batch_size"] / setting.world_size
+    summary = found.summary()
+    content["data"] = {key: summary[key] for key in ("data", "classes", "train", "test")}
+    return dict(_flatten(content, ""))
+
+
+def _flatten(value: Any, name: str) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [pair for key in sorted(value) for pair in _flatten(value[key], f"{name}.{key}" if name else key)]
+    if isinstance(value, list | tuple):
+        if any(isinstance(entry, dict) for entry in value):
+            return [pair for k, entry in enumerate(value) for pair in _flatten(entry, f"{name}.{k}")]
+        return [(name, list(value))]
+    return [(name, value)]
+
+
+def _fill(value: Any, values: Mapping[str, Any], task: str, *, partly: bool) -> Any:
+    """Replace every string "$name" by its value; `partly` leaves unknown names for later."""
+    if isinstance(value, dict):
+        return {key: _fill(entry, values, task, partly=partly) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_fill(entry, values, task, partly=partly) for entry in value]
+    if isinstance(value, str) and value.startswith("$"):
+        if value[1:] in values:
+            return copy.deepcopy(values[value[1:]])
+        if not partly:
+            raise UsageError(f"{task} needs '{value}', which this architecture does not have.")
+    return value
+
+
+def _replace_type(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: new if key == "type" and entry == old else _replace_type(entry, old, new)
+            for key, entry in value.items()
+        }
+    if isinstance(value, list):
+        return [_replace_type(entry, old, new) for entry in value]
+    return value
+
+
+def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
+    for key, value in source.items():
+        if isinstance(value, Mapping) and isinstance(target.get(key), dict) and not value.get("_delete_"):
+            _merge(target[key], value)
+        elif isinstance(value, Mapping):
+            target[key] = {name: entry for name, entry in value.items() if name != "_delete_"}
+        else:
+            target[key] = value
+
+
+def _override(protocol: Protocol, name: str, value: Any) -> None:
+    *folders, last = name.split(".")
+    block: Any = protocol
+    for folder in folders:
+        block = block.get(folder) if isinstance(block, dict) else None
+    if not isinstance(block, dict) or last not in block:
+        raise unknown("setting", name, (key for key, _ in _flatten(protocol, "")))
+    if isinstance(block[last], dict | list):
+        raise DensebenchError(f"'{name}' is no single value; set one of its parts.")
+    block[last] = value

@@ -1,0 +1,135 @@
+"""One fine-tuning run: Config -> Runner -> metrics."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+import benchmark.heads
+import benchmark.heads.depth
+import benchmark.heads.linear
+import benchmark.heads.res5
+import benchmark.heads.transforms
+import benchmark.metrics  # noqa: F401 (these imports register our modules)
+from benchmark.compose import Composed
+from benchmark.convert import Backbone
+from benchmark.heads.trunk import TrunkHook
+from pretrain.engine import guard, sampling  # noqa: F401 (registers the hooks)
+from pretrain.engine.launch import build_runner, train
+from pretrain.engine.precision import AutocastOptimWrapper  # noqa: F401
+from pretrain.engine.progress import ProgressHook
+from pretrain.engine.state import StateHook
+from pretrain.errors import DensebenchError
+from pretrain.files import replacing
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, ready to start.
+
+    Attributes:
+        title: What the progress line calls it.
+        composed: Its config.
+        backbone: The certified trunk.
+        frozen: The trunk does not train.
+        calibrate: The trunk's norm statistics are set on the training images first.
+        precise_bn: Iterations over which norm statistics are averaged anew after training; 0 leaves them.
+        folder: Its work folder.
+        keep_model: Leave the fine-tuned weights in the work folder.
+    """
+
+    title: str
+    composed: Composed
+    backbone: Backbone
+    frozen: bool
+    calibrate: bool
+    precise_bn: int
+    folder: Path
+    keep_model: bool
+
+
+def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dict[str, float]:
+    """Train and evaluate; a run that was interrupted goes on where it stopped.
+
+    Args:
+        job: The run.
+        on_step: Called with (iterations done, iterations in all) after every step; a progress bar shows otherwise.
+
+    Returns:
+        The evaluator's numbers, unrounded.
+
+    Raises:
+        DensebenchError: The trunk does not stand where it belongs, the loss diverged, or an image is damaged.
+    """
+    state_file = job.folder / "state.pth"
+    runner = build_runner(Config(job.composed.config))
+    runner.register_hook(
+        TrunkHook(
+            job.backbone.state,
+            job.composed.places,
+            frozen=job.frozen,
+            calibrate=job.calibrate,
+            resumed=state_file,
+        ),
+        "HIGHEST",
+    )
+    runner.register_hook(guard.FiniteLossHook())
+    runner.register_hook(ProgressHook(job.title, job.composed.batch_size, quiet=on_step is not None), "LOW")
+    if on_step is not None:
+        runner.register_hook(_StepHook(on_step), "LOW")
+    runner.register_hook(StateHook(str(state_file)), "VERY_LOW")
+    train(runner)
+    if job.precise_bn:
+        _precise_bn(runner, job.precise_bn)
+    metrics = runner.test()
+    if job.keep_model:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        with replacing(job.folder / "model.pth") as temporary:
+            torch.save(model.state_dict(), temporary)
+    state_file.unlink(missing_ok=True)
+    return {name.rpartition("/")[2]: float(value) for name, value in metrics.items()}
+
+
+class _StepHook(Hook):
+    """Report every step."""
+
+    def __init__(self, on_step: Callable[[int, int], None]) -> None:
+        self.on_step = on_step
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Report."""
+        self.on_step(runner.iter + 1, runner.max_iters)
+
+
+def _precise_bn(runner: Any, iterations: int) -> None:
+    """Average the norms' statistics over `iterations` batches with the weights fixed (detectron2's PreciseBN)."""
+    from mmpretrain.engine.hooks.precise_bn_hook import update_bn_stats
+
+    loader = runner.train_dataloader
+    samples = iterations * loader.batch_size * runner.world_size
+    with contextlib.redirect_stdout(io.StringIO()):
+        update_bn_stats(runner.model, loader, samples, logger="silent")
+
+
+def reported(metrics: dict[str, float], keys: list[str], title: str) -> dict[str, float]:
+    """Pick the metrics that a task reports.
+
+    Raises:
+        DensebenchError: The evaluator did not give one of them.
+    """
+    missing = [key for key in keys if key not in metrics]
+    if missing:
+        given = ", ".join(sorted(metrics))
+        raise DensebenchError(f"{title}: the evaluator gave no '{missing[0]}', only {given}.")
+    return {key: metrics[key] for key in keys}

@@ -1,0 +1,166 @@
+"""The trunk inside a model: put the certified tensors in their places, prove it, freeze it, set its norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.models.dense_heads import RPNHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pretrain.errors import DensebenchError
+
+
+def placed(name: str, places: Mapping[str, str]) -> str:
+    """Return where a protocol puts the trunk's tensor `name`: the longest matching prefix decides."""
+    prefix = max((prefix for prefix in places if name.startswith(prefix)), key=len)
+    return places[prefix] + name[len(prefix) :]
+
+
+def load_trunk(model: nn.Module, trunk: Mapping[str, Tensor], places: Mapping[str, str]) -> None:
+    """Copy the trunk into the model and assert bit by bit that every tensor stands where it belongs.
+
+    Args:
+        model: A detector or segmentor.
+        trunk: The whole trunk under mm* names.
+        places: Prefix of the trunk's name -> prefix of the model's name.
+
+    Raises:
+        DensebenchError: A tensor has no place, a place of the trunk stays empty, or shapes differ.
+    """
+    state = model.state_dict()
+    targets = {placed(name, places): tensor for name, tensor in trunk.items()}
+    for target, tensor in targets.items():
+        if target not in state:
+            raise DensebenchError(f"The protocol's model has no place '{target}' for a tensor of the trunk.")
+        if state[target].shape != tensor.shape:
+            found, expected = tuple(tensor.shape), tuple(state[target].shape)
+            raise DensebenchError(f"'{target}' has the shape {expected} in the model, {found} in the trunk.")
+    empty = [name for name in state if name.startswith(tuple(places.values())) and name not in targets]
+    if empty:
+        raise DensebenchError(f"No tensor of the trunk fills '{empty[0]}' of the protocol's model.")
+    with torch.no_grad():
+        for target, tensor in targets.items():
+            state[target].copy_(tensor)
+    loaded = model.state_dict()
+    for target, tensor in targets.items():
+        if not torch.equal(loaded[target].cpu(), tensor.to(loaded[target].dtype)):
+            raise DensebenchError(f"'{target}' does not hold the checkpoint's values after loading.")
+
+
+def trunk_modules(model: nn.Module, places: Mapping[str, str]) -> list[nn.Module]:
+    """Return the modules that the trunk fills."""
+    return [model.get_submodule(prefix.rstrip(".")) for prefix in places.values()]
+
+
+@MODELS.register_module()
+def prepared(model: dict[str, Any], places: dict[str, str], frozen: bool, channels_last: bool) -> nn.Module:
+    """Build a model for training: losses and regions in float32, the trunk frozen where the mode says so.
+
+    Args:
+        model: The config of a detector, segmentor or depth estimator.
+        places: See `load_trunk`.
+        frozen: The trunk takes no gradients.
+        channels_last: Keep activations as NHWC, which is faster in bfloat16.
+    """
+    built: nn.Module = MODELS.build(model)
+    for module in built.modules():
+        if isinstance(module, SingleRoIExtractor):
+            module.register_forward_pre_hook(lambda _, inputs: (_float32(inputs[0]), *inputs[1:]))
+        elif isinstance(module, RPNHead | BBoxHead | FCNMaskHead):
+            module.register_forward_hook(lambda _, inputs, outputs: _float32(outputs))
+        if isinstance(getattr(module, "conv_seg", None), nn.Module):
+            module.conv_seg.register_forward_hook(lambda _, inputs, outputs: _float32(outputs))
+    if frozen:
+        for module in trunk_modules(built, places):
+            module.requires_grad_(False)
+    return built.to(memory_format=torch.channels_last) if channels_last else built
+
+
+def _float32(value: Any) -> Any:
+    """Convert every tensor in nested lists and tuples to contiguous float32."""
+    if isinstance(value, Tensor):
+        return value.float().contiguous()
+    if isinstance(value, list | tuple):
+        return type(value)(_float32(entry) for entry in value)
+    return value
+
+
+class TrunkHook(Hook):
+    """Load the trunk before training, after mmengine's initialisation; in frozen modes keep it as it is.
+
+    Args:
+        trunk: The whole trunk under mm* names.
+        places: See `load_trunk`.
+        frozen: Keep the trunk's norms in eval mode.
+        calibrate: Set the trunk's running statistics by one pass over the training images first (a random init has
+            none of its own, and without them a frozen control row would be unfair).
+        resumed: The saved training state; when it exists nothing is calibrated, for the state holds it.
+    """
+
+    priority = "HIGHEST"
+
+    def __init__(
+        self,
+        trunk: Mapping[str, Tensor],
+        places: Mapping[str, str],
+        *,
+        frozen: bool,
+        calibrate: bool,
+        resumed: Path,
+    ) -> None:
+        self.trunk = trunk
+        self.places = places
+        self.frozen = frozen
+        self.calibrate = calibrate
+        self.resumed = resumed
+
+    def before_train(self, runner: Any) -> None:
+        """Load, and calibrate where asked."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        load_trunk(model, self.trunk, self.places)
+        self._modules = trunk_modules(model, self.places)
+        if self.calibrate and not self.resumed.is_file():
+            calibrate_norms(model, runner.train_dataloader)
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Keep a frozen trunk in eval mode; the loop has just called `model.train()`."""
+        if self.frozen:
+            for module in self._modules:
+                module.eval()
+
+
+def calibrate_norms(model: Any, loader: Any) -> None:
+    """Set the backbone's running statistics to the averages over one pass of the training images.
+
+    Args:
+        model: A model with `backbone` and `data_preprocessor`.
+        loader: The training loader, whose sampler is endless.
+    """
+    norms = [module for module in model.backbone.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative average
+        norm.train()
+    with torch.no_grad():
+        for batch in _one_pass(loader):
+            model.backbone(model.data_preprocessor(batch, True)["inputs"])
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.num_batches_tracked.zero_()
+
+
+def _one_pass(loader: Any) -> Iterator[Any]:
+    return islice(iter(loader), max(1, len(loader.dataset) // loader.batch_size))

@@ -1,0 +1,228 @@
+"""What lies under a data root: which files a split names, whether they are there, and their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmark.data_spec import DataSpec
+from pretrain.errors import DensebenchError
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set.
+
+    Attributes:
+        images: Its images, in the order of its lists.
+        labels: One label file an image; for COCO the one annotation file.
+        digest: sha256 over the lists and every label's bytes.
+    """
+
+    images: tuple[Path, ...]
+    labels: tuple[Path, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A checked data set: its classes and both splits.
+
+    Attributes:
+        data: The data set's section name ("voc_det").
+        name: The specification's name.
+        classes: The classes' names (none for depth).
+        train: The training split.
+        test: The test split.
+        partial: A split holds fewer images than the official one.
+    """
+
+    data: str
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    partial: bool
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a record keeps of the data."""
+        return {
+            "data": self.data,
+            "name": self.name,
+            "classes": list(self.classes),
+            **{
+                name: {"images": len(split.images), "digest": split.digest}
+                for name, split in (("train", self.train), ("test", self.test))
+            },
+        }
+
+
+def read(spec: DataSpec, data: str) -> Manifest:
+    """Check the data set `data` under a data root.
+
+    Raises:
+        DensebenchError: A list or annotation names a file that is missing, or a label names an unknown class.
+    """
+    return _read(spec.root.resolve(), spec.name, json.dumps(spec.section(data), sort_keys=True), data)
+
+
+@cache
+def _read(root: Path, name: str, section_text: str, data: str) -> Manifest:
+    section = json.loads(section_text)
+    reader = {
+        "voc_det": _voc_boxes,
+        "coco_det": _coco,
+        "voc_seg": _voc_masks,
+        "cityscapes_seg": _cityscapes,
+        "nyu_depth": _nyu,
+    }[data]
+    if data == "coco_det":
+        section.setdefault("classes", coco_classes(root, section["train"]))
+    train, test = (reader(root, section, section[part]) for part in ("train", "test"))
+    official = section["images"]
+    partial = len(train.images) < official["train"] or len(test.images) < official["test"]
+    classes = tuple(section.get("classes", ()))
+    return Manifest(data, name, classes, train, test, partial)
+
+
+def coco_annotations(root: Path, split: str) -> Path:
+    """Return the annotation file of a COCO split."""
+    return root / "coco" / "annotations" / f"instances_{split}.json"
+
+
+def coco_classes(root: Path, split: str) -> list[str]:
+    """Return the category names of a COCO split, in the order of their ids."""
+    content = _json(coco_annotations(root, split))
+    return [category["name"] for category in sorted(content["categories"], key=lambda entry: entry["id"])]
+
+
+def voc_list(root: Path, split: str, kind: str) -> Path:
+    """Return the list file of a split such as "VOC2007/trainval"; kind is "Main" or "Segmentation"."""
+    year, _, part = split.partition("/")
+    return root / "VOCdevkit" / year / "ImageSets" / kind / f"{part}.txt"
+
+
+def _voc_entries(root: Path, split: str, kind: str) -> list[tuple[Path, str]]:
+    path = voc_list(root, split, kind)
+    year = root / "VOCdevkit" / split.partition("/")[0]
+    return [(year, line.split()[0]) for line in _text(path).splitlines() if line.strip()]
+
+
+def _voc_boxes(root: Path, section: dict[str, Any], splits: list[str]) -> Split:
+    entries = [entry for split in splits for entry in _voc_entries(root, split, "Main")]
+    images = [year / "JPEGImages" / f"{stem}.jpg" for year, stem in entries]
+    labels = [year / "Annotations" / f"{stem}.xml" for year, stem in entries]
+    split = _split(root, images, labels, f"the lists {', '.join(splits)}")
+    known = set(section["classes"])
+    for label in labels:
+        for node in _xml(label).findall("object/name"):
+            if node.text not in known:
+                raise DensebenchError(
+                    f"{label} has an object of the class '{node.text}', which is none of the {len(known)} classes.",
+                    "Correct the label, or name the class in the data specification.",
+                )
+    return split
+
+
+def _voc_masks(root: Path, section: dict[str, Any], splits: list[str]) -> Split:
+    entries = [entry for split in splits for entry in _voc_entries(root, split, "Segmentation")]
+    images = [year / "JPEGImages" / f"{stem}.jpg" for year, stem in entries]
+    labels = [year / section["labels"] / f"{stem}.png" for year, stem in entries]
+    return _split(root, images, labels, f"the lists {', '.join(splits)}")
+
+
+def _coco(root: Path, section: dict[str, Any], split: str) -> Split:
+    path = coco_annotations(root, split)
+    content = _json(path)
+    folder = root / "coco" / split
+    categories = {category["id"]: category["name"] for category in content["categories"]}
+    identifiers = {image["id"] for image in content["images"]}
+    for annotation in content["annotations"]:
+        number, category = annotation["id"], categories.get(annotation["category_id"])
+        if category not in section["classes"]:
+            raise DensebenchError(
+                f"{path}: annotation {number} has the category {annotation['category_id']}, which is no class.",
+                "Correct the annotation, or name the class in the data specification.",
+            )
+        if annotation["image_id"] not in identifiers:
+            raise DensebenchError(f"{path}: annotation {number} belongs to no image of the file.")
+    images = [folder / image["file_name"] for image in content["images"]]
+    return _split(root, images, [path], str(path))
+
+
+def _cityscapes(root: Path, section: dict[str, Any], split: str) -> Split:
+    folder = root / "cityscapes" / "leftImg8bit" / split
+    images = sorted(folder.rglob("*_leftImg8bit.png"))
+    truth = root / "cityscapes" / "gtFine" / split
+    labels = [
+        truth / image.parent.relative_to(folder) / image.name.replace("_leftImg8bit", "_gtFine_labelTrainIds")
+        for image in images
+    ]
+    return _split(root, images, labels, str(folder))
+
+
+def _nyu(root: Path, section: dict[str, Any], split: str) -> Split:
+    folder = root / "nyu" / "images" / split
+    images = sorted(folder.rglob("*.jpg"))
+    truth = root / "nyu" / "annotations" / split
+    labels = [(truth / image.relative_to(folder)).with_suffix(".png") for image in images]
+    return _split(root, images, labels, str(folder))
+
+
+def _split(root: Path, images: list[Path], labels: list[Path], source: str) -> Split:
+    if not images:
+        raise DensebenchError(f"There are no images: {source} names none.", "Is this the right data root?")
+    for kind, paths in (("image", images), ("label", labels)):
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise DensebenchError(
+                f"{missing[0]} is missing: {source} names {len(paths)} {kind} files, {len(missing)} are not there.",
+                "Complete the data set, or shorten the list.",
+            )
+    return Split(tuple(images), tuple(labels), _digest(root, images, labels))
+
+
+def _digest(root: Path, images: Iterable[Path], labels: Iterable[Path]) -> str:
+    total = hashlib.sha256()
+    for image in images:
+        total.update(f"{image.relative_to(root)}\n".encode())
+    for label in labels:
+        total.update(f"{label.relative_to(root)}\n".encode())
+        total.update(hashlib.sha256(label.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise DensebenchError(
+            f"{path} could not be read: {error.strerror}.", "Is this the right data root?"
+        ) from error
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(_text(path))
+    except ValueError as error:
+        raise DensebenchError(f"{path} is not valid JSON: {error}.") from error
+
+
+def _xml(path: Path) -> ElementTree.Element:
+    try:
+        return ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise DensebenchError(f"{path} is not valid XML: {error}.") from error
+
+
+def as_text(manifest: Manifest) -> str:
+    """Describe a manifest in one line."""
+    partial = ", fewer than the official set" if manifest.partial else ""
+    counts = f"{len(manifest.train.images)} training and {len(manifest.test.images)} test images"
+    return f"{manifest.data}: {counts}, {len(manifest.classes)} classes{partial}"

@@ -1,0 +1,249 @@
+"""Run tasks on a checkpoint: certify, compose, fine-tune, evaluate, record. A record that exists is not run again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark import compose, convert, data_spec, manifest, provenance, task
+from benchmark.claim import claim
+from benchmark.convert import Backbone
+from benchmark.result import Key, Record, exists, fingerprint, read, write
+from pretrain.engine import precision as precisions
+from pretrain.engine.launch import is_main_process, world_size
+from pretrain.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened in `run_tasks`.
+
+    Attributes:
+        kind: "started", "step", "recorded", or "found" for a run whose record exists.
+        task: The task's name.
+        seed: The fine-tuning seed.
+        step: Iterations done.
+        steps: Iterations in all.
+        record: The record, for "recorded" and "found".
+    """
+
+    kind: str
+    task: str
+    seed: int
+    step: int = 0
+    steps: int = 0
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks of `run_tasks`, beside tasks, checkpoint and seeds.
+
+    Attributes:
+        data_root: The folder of the data sets.
+        arch: The architecture; needed for "random", else read from the checkpoint.
+        mode: "finetune", "frozen" or "linear".
+        name: What to call the checkpoint in tables; by default its method's name.
+        out: Where records and work folders go.
+        data_spec: A data specification, for data that is not in the official layout.
+        force: Run again what is recorded.
+        overrides: Dotted names in the protocol and their new values.
+        precision: "float32" or "bfloat16"; by default the task's.
+        workers: Loader processes.
+        skip_unreadable: Leave out training images that cannot be read.
+        allow_untrained: Accept a checkpoint that looks untrained.
+        keep_model: Keep the fine-tuned weights.
+    """
+
+    data_root: Path
+    arch: str | None = None
+    mode: str = "finetune"
+    name: str | None = None
+    out: Path = Path("runs")
+    data_spec: Path | None = None
+    force: bool = False
+    overrides: Mapping[str, Any] | None = None
+    precision: str | None = None
+    workers: int = 2
+    skip_unreadable: bool = False
+    allow_untrained: bool = False
+    keep_model: bool = False
+
+
+def run_tasks(
+    tasks: Sequence[str],
+    checkpoint: str,
+    seeds: Sequence[int],
+    request: Request,
+    on_event: Callable[[Event], None] | None = None,
+) -> list[Record]:
+    """Fine-tune a checkpoint on tasks, once a seed, and return the records in that order.
+
+    Args:
+        tasks: Names of tasks.
+        checkpoint: A file, or "random" for the control row.
+        seeds: Fine-tuning seeds; for "random" each is the seed of the initialisation as well.
+        request: Everything else.
+        on_event: Called as the work goes on; a progress bar shows when it is None.
+
+    Raises:
+        UsageError: A name is unknown, or options do not fit together.
+        DensebenchError: The checkpoint is not certified, the data is incomplete, or a run failed.
+    """
+    chosen = [task.load(name) for name in tasks]
+    for one in chosen:
+        compose.protocol_of(one, request.mode, request.overrides or {})
+    spec = data_spec.read(request.data_root, request.data_spec)
+    found = {one.name: manifest.read(spec, one.data) for one in chosen}
+    records = []
+    for one in chosen:
+        for seed in seeds:
+            backbone = _backbone(one, checkpoint, seed, request)
+            run = _Run(one, found[one.name], spec, backbone, seed, checkpoint, request)
+            records.append(run.record(on_event))
+    return records
+
+
+def _backbone(one: task.Task, checkpoint: str, seed: int, request: Request) -> Backbone:
+    target = "mmdet" if one.kind == "detection" else "mmseg"
+    if checkpoint == "random":
+        if request.arch is None:
+            raise UsageError("A random checkpoint needs an architecture.", "Add --arch, such as --arch resnet50.")
+        return convert.random_init(request.arch, seed, to=target)
+    path = Path(checkpoint)
+    if not path.exists():
+        raise UsageError(f"There is no checkpoint {path}.", "Name a file, or 'random'.")
+    return convert.require(
+        convert.convert(path, to=target, arch=request.arch, allow_untrained=request.allow_untrained)
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One task, one backbone, one seed."""
+
+    task: task.Task
+    found: manifest.Manifest
+    spec: data_spec.DataSpec
+    backbone: Backbone
+    seed: int
+    checkpoint: str
+    request: Request
+
+    def record(self, on_event: Callable[[Event], None] | None) -> Record:
+        """Return the record: the one that exists, or that of a new run."""
+        precision = precisions.choose(self.request.precision or self.task.protocol["precision"])
+        composed = self._compose(precision, Path("unknown"))
+        weights = self.backbone.certificate.digest
+        key = Key(weights, fingerprint(composed.fingerprint), self.seed)
+        records = self.request.out / "records"
+        tell = on_event or (lambda event: None)
+        if exists(key, records) and not self.request.force:
+            known = read(key.path(records))
+            tell(Event("found", self.task.name, self.seed, record=known))
+            return known
+        with claim(key.path(records)):
+            folder = self.request.out / "work" / key.path(records).stem
+            tell(Event("started", self.task.name, self.seed, steps=composed.iterations))
+            begin = time.monotonic()
+            metrics = self._finetune(self._compose(precision, folder), folder, on_event)
+            result = self._result(composed.fingerprint, metrics, precision, time.monotonic() - begin)
+            if is_main_process():
+                write(result, records, replace=self.request.force)
+        tell(Event("recorded", self.task.name, self.seed, composed.iterations, composed.iterations, result))
+        return result
+
+    def _compose(self, precision: str, folder: Path) -> compose.Composed:
+        setting = compose.Setting(
+            mode=self.request.mode,
+            seed=self.seed,
+            precision=precision,
+            world_size=world_size(),
+            workers=self.request.workers,
+            work_dir=folder,
+            overrides=self.request.overrides or {},
+        )
+        return compose.compose(
+            self.task,
+            self.backbone.arch,
+            self.spec,
+            self.found,
+            setting,
+            mean=self.backbone.mean,
+            std=self.backbone.std,
+            channel_order=self.backbone.channel_order,
+        )
+
+    def _finetune(
+        self, composed: compose.Composed, folder: Path, on_event: Callable[[Event], None] | None
+    ) -> dict[str, float]:
+        from benchmark.finetune import Job, finetune, reported
+
+        def on_step(step: int, steps: int) -> None:
+            if on_event is not None:
+                on_event(Event("step", self.task.name, self.seed, step, steps))
+
+        frozen = self.request.mode != "finetune"
+        title = f"{self.task.name}, {self._name}, seed {self.seed}"
+        job = Job(
+            title=title,
+            composed=composed,
+            backbone=self.backbone,
+            frozen=frozen,
+            calibrate=frozen and self._is_random,
+            precise_bn=self.task.protocol["benchmark"]["precise_bn"],
+            folder=folder,
+            keep_model=self.request.keep_model,
+        )
+        metrics = finetune(job, on_step if on_event is not None else None)
+        return reported(metrics, [metric.key for metric in self.task.metrics], title)
+
+    @property
+    def _is_random(self) -> bool:
+        return self.checkpoint == "random"
+
+    @property
+    def _name(self) -> str:
+        return self.request.name or str(self.backbone.meta.get("method", Path(self.checkpoint).stem))
+
+    def _result(
+        self, protocol: dict[str, Any], metrics: dict[str, float], precision: str, seconds: float
+    ) -> Record:
+        meta = self.backbone.meta
+        described = {metric.key: metric for metric in self.task.metrics}
+        return Record(
+            weights=self.backbone.certificate.digest,
+            method="random" if self._is_random else str(meta.get("method", self._name)),
+            name=self._name,
+            arch=self.backbone.arch,
+            checkpoint="random" if self._is_random else Path(self.checkpoint).name,
+            certificate=self.backbone.certificate.to_dict(),
+            task=self.task.name,
+            mode=self.request.mode,
+            fingerprint_dict=protocol,
+            seed=self.seed,
+            pretrain_seed=None if self._is_random else meta.get("seed"),
+            metrics=metrics,
+            directions={key: metric.better for key, metric in described.items()},
+            headline=self.task.metrics[0].key,
+            metric_info={key: {"label": m.label, "scale": m.scale} for key, m in described.items()},
+            pretraining={key: meta[key] for key in ("recipe", "data", "epochs") if key in meta},
+            partial=self.found.partial,
+            notes=list(self._notes()),
+            world_size=world_size(),
+            precision=precision,
+            wall_time_s=seconds,
+            device=provenance.device(),
+            versions=provenance.versions(),
+            commit=provenance.commit(),
+            data=self.found.summary(),
+        )
+
+    def _notes(self) -> Iterator[str]:
+        if world_size() == 1 and "SyncBN" in str(self.task.protocol["model"]):
+            yield "SyncBN became BN: one process trained."
+        if self._is_random and self.request.mode != "finetune":
+            yield "The random trunk's norm statistics were set by one pass over the training images."
