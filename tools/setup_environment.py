@@ -1,0 +1,252 @@
+"""Make .venv: a private environment with the locked requirements and MMCV's compiled operators.
+
+Plain Python without dependencies, because it runs before anything is installed: `make setup`.
+What is already there is reused; a finished environment is recognised by its stamp in a moment.
+"""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "densebench.stamp"
+KEYED = ("requirements.lock", "pyproject.toml", "setup.cfg")
+UV = "uv==0.13.8"
+PYTHONS = ((3, 11), (3, 12))
+DISK_GB = 8
+COMPILER_GB = 3  # one compiler process on torch's headers
+
+
+def stop(message):
+    """End with one sentence on stderr and exit status 1."""
+    sys.exit(f"make setup: {message}")
+
+
+def wanted():
+    """Return what the stamp of an up-to-date environment says."""
+    digest = hashlib.sha256()
+    for name in KEYED:
+        digest.update((ROOT / name).read_bytes())
+    return f"{digest.hexdigest()} python{sys.version_info[0]}.{sys.version_info[1]} {ROOT}\n"
+
+
+def check_machine():
+    """Stop with one sentence for the first thing that this machine lacks."""
+    found = platform.python_version()
+    if sys.version_info[:2] not in PYTHONS:
+        stop(f"Python 3.11 or 3.12 is needed, and {sys.executable} is {found}; try make PYTHON=python3.11")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        stop(
+            "MMCV's operators need Python's headers (Python.h). On Debian and Ubuntu: apt install python3-dev"
+        )
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        stop("Python's venv module is incomplete. On Debian and Ubuntu: apt install python3-venv")
+    if not any(shutil.which(name) for name in (os.environ.get("CXX") or "c++", "g++", "clang++")):
+        stop("A C++ compiler is needed for MMCV's operators. On Debian and Ubuntu: apt install g++")
+    free = shutil.disk_usage(ROOT).free / 2**30
+    if free < DISK_GB and not STAMP.exists():
+        stop(f"about {DISK_GB} GB of free disk are needed, and {ROOT} has {free:.1f} GB.")
+
+
+def memory_gb():
+    """Return the machine's memory in GB."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, OSError, ValueError):
+        return 8.0
+
+
+def cuda_compiler_matches():
+    """Say whether there is an nvcc of the CUDA release that the locked torch was built with."""
+    locked = re.search(r"^cuda-toolkit==(\d+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
+    nvcc = shutil.which("nvcc", path=os.pathsep.join([home + "/bin", os.environ.get("PATH", "")]))
+    if not nvcc or not locked:
+        return False
+    said = subprocess.run([nvcc, "--version"], stdout=subprocess.PIPE, text=True).stdout
+    found = re.search(r"release (\d+)", said)
+    return bool(found) and found.group(1) == locked.group(1)
+
+
+def build_environment():
+    """Return the environment variables for uv and for the build of MMCV's operators."""
+    environment = dict(os.environ, VIRTUAL_ENV=str(VENV), UV_NO_PROGRESS="1")
+    environment.setdefault("MMCV_WITH_OPS", "1")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    environment.setdefault("MAX_JOBS", str(max(1, min(cores, int(memory_gb() // COMPILER_GB)))))
+    if not cuda_compiler_matches():
+        # NOTE: MMCV compiles for CUDA wherever torch sees a GPU, and fails there without the right nvcc.
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    for pip_name, uv_name in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_CERT", "SSL_CERT_FILE")):
+        if pip_name in os.environ:
+            environment.setdefault(uv_name, os.environ[pip_name])
+    return environment
+
+
+class Progress:
+    """Pass a program's lines on, with a line about the long build under them.
+
+    On a terminal the last line is rewritten in place; elsewhere a plain line appears now and then.
+    """
+
+    every_s = 15.0
+
+    def __init__(self, cache):
+        self.cache = cache
+        self.start = time.monotonic()
+        self.lock = threading.Lock()
+        self.finished = threading.Event()
+        self.terminal = sys.stdout.isatty()
+        self.open = []
+        self.said = ("", -self.every_s)
+
+    def compiled(self):
+        """Return (object files there, object files planned) of the running MMCV build, or None."""
+        plans = self.cache.glob("sdists-v*/**/onedl-mmcv/*/*/src/build/temp*/build.ninja")
+        newest = max(plans, key=lambda path: path.stat().st_mtime, default=None)
+        if newest is None:
+            return None
+        planned = sum(line.startswith("build ") and ".o:" in line for line in newest.read_text().splitlines())
+        return sum(1 for _ in newest.parent.rglob("*.o")), planned
+
+    def status(self):
+        """Return the line about what is going on now."""
+        minutes, seconds = divmod(int(time.monotonic() - self.start), 60)
+        line = f"[{minutes:2d}:{seconds:02d}] "
+        building = [name for name in self.open if name.startswith("onedl-mmcv")]
+        counts = self.compiled() if building else None
+        if counts:
+            return line + f"compiling MMCV's operators: {counts[0]} of {counts[1]} files"
+        if self.open:
+            return line + "waiting for " + ", ".join(self.open[:4]) + (", ..." if len(self.open) > 4 else "")
+        return line + "working"
+
+    def tick(self):
+        """Show the status every second until the program has ended."""
+        while not self.finished.wait(1.0):
+            line = self.status()
+            with self.lock:
+                text, at = self.said
+                if self.terminal:
+                    print("\r\033[K" + line[: shutil.get_terminal_size().columns - 1], end="", flush=True)
+                elif line[8:] != text and time.monotonic() - at >= self.every_s:
+                    print(line, flush=True)
+                    self.said = (line[8:], time.monotonic())
+
+    def read(self, line):
+        """Pass one line of the program on, and remember what it has begun and ended."""
+        begun = re.match(r"\s*(?:Downloading|Building) (\S+)", line)
+        ended = re.match(r"\s*(?:Downloaded|Built) (\S+)", line)
+        if begun:
+            self.open.append(begun.group(1))
+        elif ended and ended.group(1) in self.open:
+            self.open.remove(ended.group(1))
+        with self.lock:
+            print(("\r\033[K" if self.terminal else "") + line.rstrip(), flush=True)
+
+    def run(self, command, environment):
+        """Run a program to its end and return its exit status."""
+        ticker = threading.Thread(target=self.tick, daemon=True)
+        ticker.start()
+        with subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            for line in process.stdout:
+                self.read(line)
+        self.finished.set()
+        ticker.join()
+        if self.terminal:
+            print("\r\033[K", end="")
+        return process.returncode
+
+
+def quietly(command, environment, sentence):
+    """Run a short command; stop with its output and the sentence when it fails."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        print(done.stdout, file=sys.stderr)
+        stop(sentence)
+    return done.stdout
+
+
+def install():
+    """Create the environment, or bring the one that is there up to date."""
+    python, uv, environment = VENV / "bin/python", VENV / "bin/uv", build_environment()
+    if not python.exists():
+        print("Making .venv with Python", platform.python_version(), flush=True)
+        quietly([sys.executable, "-m", "venv", VENV], environment, f"{VENV} could not be made.")
+    if not uv.exists() or UV.split("==")[1] not in quietly(
+        [uv, "--version"], environment, "uv does not start."
+    ):
+        print("Installing", UV, flush=True)
+        quietly([python, "-m", "pip", "install", "-q", UV], environment, f"{UV} could not be installed.")
+
+    cache = Path(quietly([uv, "cache", "dir"], environment, "uv has no cache folder.").strip())
+    print(
+        "Installing requirements.lock (about 6 GB; compiling MMCV takes 8-10 minutes on 2 cores).", flush=True
+    )
+    if Progress(cache).run(
+        [uv, "pip", "install", "--require-hashes", "-r", "requirements.lock"], environment
+    ):
+        stop("the installation failed, see above; `make setup` again continues with what is in uv's cache.")
+    quietly(
+        [uv, "pip", "install", "--no-deps", "-e", "."],
+        environment,
+        "densebench itself could not be installed.",
+    )
+    check_operators(python, environment)
+    STAMP.write_text(wanted())
+
+
+def check_operators(python, environment):
+    """Stop unless MMCV's operators are really there: an sdist built without torch installs without them."""
+    program = (
+        "import torch; from mmcv.ops import nms\n"
+        "boxes = torch.tensor([[0., 0., 9., 9.], [0., 0., 9., 8.], [20., 20., 30., 30.]])\n"
+        "kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5)[1]\n"
+        "assert kept.tolist() == [0, 2], kept"
+    )
+    sentence = (
+        "MMCV is installed without working compiled operators. Remove them and build again: "
+        f"{VENV}/bin/uv cache clean onedl-mmcv && make clean setup"
+    )
+    quietly([python, "-W", "ignore", "-c", program], environment, sentence)
+
+
+def main():
+    """Make the environment, or say nothing when it is up to date."""
+    if STAMP.exists() and STAMP.read_text() == wanted():
+        return
+    check_machine()
+    try:
+        install()
+    except KeyboardInterrupt:
+        stop("interrupted; `make setup` again continues with what is in uv's cache.")
+    print("Ready: .venv/bin/densebench", flush=True)
+
+
+if __name__ == "__main__":
+    main()
