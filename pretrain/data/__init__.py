@@ -1,0 +1,1 @@
+"""What pretraining reads: image folders, lists, and the embedded scenes."""

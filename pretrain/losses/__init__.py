@@ -1,0 +1,1 @@
+"""Losses as pure functions, one family a file; all compute in float32."""

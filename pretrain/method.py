@@ -1,0 +1,131 @@
+"""The contract of a self-supervised method: how it sees an image, and its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pretrain.recipe import Recipe
+
+
+@dataclass
+class Sample:
+    """One image as it was read.
+
+    Attributes:
+        image: RGB, uint8, (H, W, 3).
+        index: The image's number in its data set.
+        label: A class index, a multi-hot vector (classes,), or None.
+        masks: Region ids, (H, W), or None.
+    """
+
+    image: np.ndarray
+    index: int
+    label: int | np.ndarray | None = None
+    masks: np.ndarray | None = None
+
+
+@dataclass
+class Views:
+    """The views of a sample, or of a batch of B samples (a leading dimension B everywhere).
+
+    Attributes:
+        images: One (B, 3, H, W) float32 tensor a view, normalised.
+        boxes: One (B, 4) tensor a view: the crop's x0, y0, x1, y1 in pixels of the original image.
+        flips: One (B,) bool tensor a view: whether the crop was then mirrored horizontally.
+        index: The samples' numbers, (B,).
+        masks: One (B, H, W) tensor a view, or None.
+        label: Class indices (B,), multi-hot vectors (B, classes), or None.
+    """
+
+    images: list[Tensor]
+    boxes: list[Tensor]
+    flips: list[Tensor]
+    index: Tensor
+    masks: list[Tensor] | None = None
+    label: Tensor | None = None
+
+    def to(self, device: torch.device) -> Views:
+        """Return the views on `device`; the images in channels_last layout."""
+        moved = {
+            item.name: _map(getattr(self, item.name), lambda tensor: tensor.to(device, non_blocking=True))
+            for item in fields(self)
+        }
+        images = [image.contiguous(memory_format=torch.channels_last) for image in moved["images"]]
+        return replace(self, **{**moved, "images": images})
+
+
+Augment = Callable[[Sample, np.random.Generator], Views]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels a data set carries.
+
+    Attributes:
+        classes: The classes' names.
+        multi: Whether an image can have several classes at once.
+    """
+
+    classes: tuple[str, ...]
+    multi: bool
+
+
+class Method(nn.Module):
+    """A self-supervised method: augmentation, modules and loss, and nothing else.
+
+    Subclasses take the backbone and flat keywords in the paper's words. They own no device, optimizer, file
+    or process group, and share `losses`, `modules` and `views`.
+    """
+
+    recipes: ClassVar[Mapping[str, Recipe]]
+
+    @classmethod
+    def data_keywords(cls, labels: Labels | None) -> dict[str, Any]:
+        """Return the keywords which the data decides; none for a method that reads no labels."""
+        return {}
+
+    def views(self) -> Augment:
+        """Return the augmentation: picklable, run in the workers, random by its generator alone."""
+        raise NotImplementedError
+
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        """Return the "loss" of a batch, and what else is worth logging."""
+        raise NotImplementedError
+
+    def before_step(self, progress: float) -> None:
+        """Do what comes before a step (EMA, schedules); `progress` runs from 0 to 1."""
+        return
+
+    def collate(self, views: Sequence[Views]) -> Views:
+        """Join samples' views into a batch."""
+        return stack(views)
+
+    def export(self) -> nn.Module:
+        """Return the backbone worth saving; a part of this module, not a copy."""
+        raise NotImplementedError
+
+
+def stack(views: Sequence[Views]) -> Views:
+    """Stack samples' views, whose sizes must agree, along a new first dimension."""
+    columns: dict[str, Any] = {}
+    for item in fields(Views):
+        values = [getattr(one, item.name) for one in views]
+        if values[0] is None:
+            columns[item.name] = None
+        elif isinstance(values[0], list):
+            columns[item.name] = [torch.stack(list(column)) for column in zip(*values, strict=True)]
+        else:
+            columns[item.name] = torch.stack(values)
+    return Views(**columns)
+
+
+def _map(value: Any, move: Callable[[Tensor], Tensor]) -> Any:
+    if value is None:
+        return None
+    return [move(tensor) for tensor in value] if isinstance(value, list) else move(value)

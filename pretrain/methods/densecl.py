@@ -1,0 +1,157 @@
+"""DenseCL: dense contrastive learning (Wang, Zhang, Shen, Kong, Li 2021, arXiv 2011.09157)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pretrain.backbones import Backbone
+from pretrain.errors import unknown
+from pretrain.losses.dense import dense_info_nce, match
+from pretrain.losses.info_nce import info_nce
+from pretrain.method import Augment, Method, Views
+from pretrain.modules.distributed import gather, shuffled
+from pretrain.modules.heads import DenseHead, GlobalHead
+from pretrain.modules.queue import Queue
+from pretrain.modules.teacher import follow, teacher_of
+from pretrain.recipe import Recipe
+from pretrain.views.sample import RandomViews
+
+MATCHINGS = ("backbone", "projected", "random")
+
+
+class DenseCL(Method):
+    """Contrast two views of an image as wholes, and location by location.
+
+    Args:
+        backbone: The query encoder's backbone.
+        loss_weight: lambda, the dense loss's share of the loss (Eq. 3).
+        matching: What tells which locations correspond: the "backbone" features F (the paper's choice), the
+            "projected" dense features Theta, or a "random" draw.
+        grid: S; the map is average-pooled to S x S. None takes the backbone's own map (7 x 7 at 224 pixels).
+        dimension: Width of both projections.
+        hidden: Width of their hidden layers; None takes the backbone's channels (2048 for ResNet-50, as in
+            the paper).
+        queue_size: Negative keys in each of the two queues, K.
+        temperature: tau.
+        ema_momentum: The teacher's momentum m.
+        image_size: Side of the views in pixels.
+        crop_scale: Bounds of a crop's share of the image's area.
+    """
+
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "imagenet-200e": Recipe(
+            source="arXiv 2011.09157, Section 4.1; WXinlong/DenseCL densecl_imagenet_200ep.py",
+            epochs=200,
+            batch_size=256,
+            lr=0.03,
+        ),
+        "coco-800e": Recipe(
+            source="arXiv 2011.09157, Section 4.1; WXinlong/DenseCL densecl_coco_800ep.py",
+            epochs=800,
+            batch_size=256,
+            lr=0.3,
+        ),
+        "scenes": Recipe(
+            source="this project, for a CPU",
+            iterations=1200,
+            batch_size=64,
+            lr=0.06,
+            method={"image_size": 112, "queue_size": 4096, "ema_momentum": 0.99},
+        ),
+    }
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        loss_weight: float = 0.5,
+        matching: str = "backbone",
+        grid: int | None = None,
+        dimension: int = 128,
+        hidden: int | None = None,
+        queue_size: int = 65536,
+        temperature: float = 0.2,
+        ema_momentum: float = 0.999,
+        image_size: int = 224,
+        crop_scale: tuple[float, float] = (0.2, 1.0),
+    ) -> None:
+        super().__init__()
+        if matching not in MATCHINGS:
+            raise unknown("matching", matching, MATCHINGS)
+        self.encoder = _Encoder(backbone, hidden or backbone.layout.channels[-1], dimension, grid)
+        self.teacher = teacher_of(self.encoder)
+        self.queue = Queue(queue_size, dimension)
+        self.dense_queue = Queue(queue_size, dimension)
+        self.loss_weight = loss_weight
+        self.matching = matching
+        self.temperature = temperature
+        self.ema_momentum = ema_momentum
+        self.augment = RandomViews(image_size=image_size, crop_scale=crop_scale)
+
+    def views(self) -> Augment:
+        """Return MoCo v2's augmentation: two views."""
+        return self.augment
+
+    def before_step(self, progress: float) -> None:
+        """Let the teacher follow."""
+        follow(self.teacher, self.encoder, self.ema_momentum)
+
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        """Return (1 - lambda) L_q + lambda L_r (Eq. 3), and both terms."""
+        query_image, key_image = views.images  # (B, 3, H, W) each
+        query, dense_query, _, query_features = self.encoder(query_image)
+        with torch.no_grad():
+            key, dense_key, dense_mean, key_features = shuffled(self.teacher, key_image)
+            correspondence = self._match(query_features, key_features, dense_query, dense_key)
+        whole = info_nce(query, key, self.queue.keys.clone(), self.temperature)
+        dense = dense_info_nce(
+            dense_query, dense_key, correspondence, self.dense_queue.keys.clone(), self.temperature
+        )
+        self.queue.push(gather(key))
+        self.dense_queue.push(gather(dense_mean))
+        loss = (1 - self.loss_weight) * whole + self.loss_weight * dense
+        return {"loss": loss, "loss_global": whole.detach(), "loss_dense": dense.detach()}
+
+    def export(self) -> nn.Module:
+        """Return the query encoder's backbone."""
+        return self.encoder.backbone
+
+    def _match(self, features: Tensor, key_features: Tensor, dense: Tensor, key_dense: Tensor) -> Tensor:
+        if self.matching == "backbone":
+            return match(features, key_features)
+        if self.matching == "projected":
+            return match(dense, key_dense)
+        return torch.randint(key_dense.shape[1], dense.shape[:2], device=dense.device)
+
+
+class _Encoder(nn.Module):
+    """Backbone, global head and dense head; student and teacher are one each."""
+
+    def __init__(self, backbone: Backbone, hidden: int, dimension: int, grid: int | None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = GlobalHead(backbone.layout.channels[-1], hidden, dimension)
+        self.dense_head = DenseHead(backbone.layout.channels[-1], hidden, dimension)
+        self.grid = grid
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return projection (B, D), dense projections (B, N, D), their mean (B, D), features (B, N, C).
+
+        All but the features are L2-normalised. N = S x S locations.
+        """
+        features = self.backbone(images)  # (B, C, H, W)
+        # NOTE: the released code pools only what enters the dense head; matching needs the same S x S
+        # locations.
+        cells = F.adaptive_avg_pool2d(features, self.grid) if self.grid else features
+        dense = self.dense_head(cells).flatten(2).transpose(1, 2).float()  # (B, N, D)
+        return (
+            F.normalize(self.head(features).float(), dim=1),
+            F.normalize(dense, dim=2),
+            F.normalize(dense.mean(dim=1), dim=1),
+            cells.flatten(2).transpose(1, 2),
+        )

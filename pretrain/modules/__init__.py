@@ -1,0 +1,1 @@
+"""Building blocks that methods share: heads, EMA teacher, queue, communication between ranks."""

@@ -1,0 +1,32 @@
+"""The teacher: a copy of the student that follows it as an exponential moving average."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def teacher_of(student: Module) -> Module:
+    """Return a copy of `student` that takes no gradient."""
+    teacher = copy.deepcopy(student)
+    teacher.requires_grad_(False)
+    return teacher
+
+
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """Move the teacher towards the student: theta_k <- m theta_k + (1 - m) theta_q (MoCo, Eq. 2).
+
+    Buffers (running means and variances) are left alone: the teacher's own forward passes fill them.
+
+    Args:
+        teacher: What `teacher_of` returned.
+        student: The network it follows.
+        momentum: m in [0, 1]; 1 keeps the teacher as it is.
+    """
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)

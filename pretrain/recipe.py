@@ -1,0 +1,124 @@
+"""Recipe: a paper's training settings as data, and how `--set key=value` changes them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from pretrain.errors import UsageError, unknown
+
+CHOICES = {"optimizer": ("sgd", "adamw"), "schedule": ("cosine", "step", "constant")}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long, on how many images at once and with which optimizer a method is trained.
+
+    Attributes:
+        source: Where the numbers were read.
+        epochs: Passes over the images; 0 trains nothing.
+        iterations: Optimizer steps; where given, they count instead of `epochs`.
+        batch_size: Images a step, over all ranks.
+        optimizer: "sgd" or "adamw".
+        lr: Learning rate at this very batch size, before the schedule.
+        sgd_momentum: Momentum of SGD (a method's teacher has its `ema_momentum`).
+        weight_decay: Weight decay of all parameters.
+        schedule: "cosine" (to 0), "step" or "constant".
+        milestones: Epochs at which the step schedule multiplies the rate by `gamma`.
+        gamma: The step schedule's factor.
+        warmup_epochs: Linear warm-up from a thousandth of the rate; 0 for none.
+        clip_grad: Largest L2 norm of the gradient; None does not clip.
+        precision: "bfloat16" or "float32".
+        method: The method's keyword arguments where they differ from its defaults.
+    """
+
+    source: str
+    epochs: float = 0
+    iterations: int | None = None
+    batch_size: int = 256
+    optimizer: str = "sgd"
+    lr: float = 0.03
+    sgd_momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: str = "cosine"
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+    warmup_epochs: float = 0
+    clip_grad: float | None = None
+    precision: str = "bfloat16"
+    method: Mapping[str, Any] = field(default_factory=dict)
+
+    def steps(self, images: int) -> int:
+        """Return the number of optimizer steps on a data set of `images` images."""
+        if self.iterations is not None:
+            return self.iterations
+        return round(self.epochs * images / self.batch_size)
+
+    def with_overrides(self, overrides: Mapping[str, str], keywords: Mapping[str, Any]) -> Recipe:
+        """Return this recipe with the values of `--set key=value`.
+
+        Args:
+            overrides: Key to value as typed; a key is a field of the recipe or a keyword of the method.
+            keywords: The method's keywords and their defaults (see `keywords_of`).
+
+        Raises:
+            UsageError: A key is neither, or a value cannot be read.
+        """
+        own = {item.name for item in fields(self)} - {"source", "method"}
+        changed: dict[str, Any] = {}
+        method = dict(self.method)
+        for key, text in overrides.items():
+            if key in own:
+                changed[key] = parse(key, text, getattr(self, key))
+            elif key in keywords:
+                method[key] = parse(key, text, keywords[key])
+            else:
+                raise unknown("setting", key, own | set(keywords))
+        if "epochs" in changed and "iterations" not in changed:
+            changed["iterations"] = None
+        recipe = replace(self, **changed, method=method)
+        recipe.check()
+        return recipe
+
+    def check(self) -> None:
+        """Raise UsageError where a value is out of its range."""
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise unknown(name, getattr(self, name), choices)
+        if self.batch_size < 1 or self.epochs < 0 or (self.iterations or 0) < 0 or self.lr < 0:
+            raise UsageError("batch_size must be at least 1; epochs, iterations and lr at least 0.")
+
+
+def keywords_of(method: type) -> dict[str, Any]:
+    """Return a method's keyword arguments with their defaults."""
+    parameters = inspect.signature(method).parameters.values()
+    return {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
+
+
+def parse(key: str, text: str, default: Any) -> Any:
+    """Read a value typed by the user as the type its default has.
+
+    Words stand for themselves; numbers, tuples, booleans and None are written as in Python.
+
+    Raises:
+        UsageError: The value has another type than the default.
+    """
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if isinstance(value, int) and not isinstance(value, bool) and isinstance(default, float):
+        value = float(value)
+    if isinstance(value, list) and isinstance(default, tuple):
+        value = tuple(value)
+    if default is None or default is inspect.Parameter.empty or isinstance(value, type(default)):
+        return value
+    optional_number = value is None and key in ("iterations", "clip_grad")
+    whole_epochs = isinstance(default, int) and isinstance(value, float) and key.endswith("epochs")
+    if optional_number or whole_epochs:
+        return value
+    expected = type(default).__name__
+    raise UsageError(f"The setting {key}={text} should be of type {expected} (such as {default!r}).")

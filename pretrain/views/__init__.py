@@ -1,0 +1,1 @@
+"""Augmentations that remember where every pixel went."""
