@@ -1,0 +1,131 @@
+"""Heads against naive implementations of the papers' equations."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.heads.depth import LinearDepthHead, UpProjection, UpProjectionHead, reverse_huber
+from benchmark.heads.linear import LinearHead
+from benchmark.heads.res5 import Res5ExtraNorm
+
+BN = {"type": "BN"}
+
+
+def unpool(x):
+    """Laina et al., section 3.1: every entry goes to the upper left of a 2x2 block of zeros."""
+    batch, channels, height, width = x.shape
+    wide = x.new_zeros(batch, channels, 2 * height, 2 * width)
+    wide[:, :, ::2, ::2] = x
+    return wide
+
+
+def five_by_five(block, out_channel):
+    """Put the four small kernels of one output channel back into the 5x5 kernel they came from."""
+    a, b, c, d = (convolution.weight[out_channel] for convolution in block.interleaved)
+    kernel = a.new_zeros(a.shape[0], 5, 5)
+    kernel[:, 0::2, 0::2] = a  # even row, even column: taps 0, 2, 4
+    kernel[:, 0::2, 1::2] = b
+    kernel[:, 1::2, 0::2] = c
+    kernel[:, 1::2, 1::2] = d
+    return kernel
+
+
+def naive_up_projection(block, x):
+    channels = block.convolution.out_channels
+    kernel = torch.stack([five_by_five(block, k) for k in range(2 * channels)])
+    wide = F.conv2d(unpool(x), kernel, padding=2)
+    main, skip = wide[:, :channels], wide[:, channels:]
+    main = block.norm_out(block.convolution(F.relu(block.norm_main(main))))
+    return F.relu(main + block.norm_skip(skip))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 5), (4, 4)])
+def test_fast_up_projection_equals_unpooling_and_a_5x5_convolution(height, width):
+    torch.manual_seed(0)
+    block = UpProjection(6, 4, BN).eval()
+    x = torch.randn(2, 6, height, width)
+    expected = naive_up_projection(block, x)
+    assert block(x).shape == (2, 4, 2 * height, 2 * width)
+    torch.testing.assert_close(block(x), expected)
+    block.interleaved[1], block.interleaved[2] = block.interleaved[2], block.interleaved[1]
+    with pytest.raises((AssertionError, RuntimeError)):
+        torch.testing.assert_close(block(x), expected)
+
+
+def naive_reverse_huber(prediction, target):
+    errors = [abs(p - t) for p, t in zip(prediction, target, strict=True) if t > 0]
+    c = 0.2 * max(errors)
+    return sum(e if e <= c else (e * e + c * c) / (2 * c) for e in errors) / len(errors)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0.1, 10)), min_size=1, max_size=12))
+def test_reverse_huber_against_a_loop(pairs):
+    prediction, target = (list(values) for values in zip(*pairs, strict=True))
+    prediction.append(99.0)
+    target.append(0.0)  # an invalid pixel, which must not count
+    if max(abs(p - t) for p, t in pairs) < 1e-3:
+        return
+    shape = (1, 1, 1, len(target))
+    found = reverse_huber(torch.tensor(prediction).view(shape), torch.tensor(target).view(shape))
+    assert float(found) == pytest.approx(naive_reverse_huber(prediction, target), rel=1e-4)
+
+
+def test_reverse_huber_without_valid_pixels_is_zero_and_differentiable():
+    prediction = torch.ones(1, 1, 2, 2, requires_grad=True)
+    loss = reverse_huber(prediction, torch.zeros(1, 1, 2, 2))
+    loss.backward()
+    assert float(loss) == 0.0
+    assert float(prediction.grad.abs().sum()) == 0.0
+
+
+def test_up_projection_head_has_the_papers_shape():
+    head = UpProjectionHead(2048, (512, 256, 128, 64), BN, max_depth=10.0)
+    assert head.reduction.out_channels == 1024
+    assert [block.convolution.out_channels for block in head.blocks] == [512, 256, 128, 64]
+    small = UpProjectionHead(8, (8, 4, 4, 2), BN, max_depth=10.0).eval()
+    depth = small([torch.randn(1, 8, 8, 10)])
+    assert depth.shape == (1, 1, 128, 160)  # 304x228 pixels in the paper give 8x10 features and 128x160 depths
+    predicted = small.predict([torch.randn(1, 8, 8, 10) * 100], [{"img_shape": (228, 304)}])
+    assert predicted.shape == (1, 1, 228, 304)
+    assert 0 <= float(predicted.min()) and float(predicted.max()) <= 10.0
+
+
+def test_linear_probes_are_linear_in_normalised_features():
+    torch.manual_seed(0)
+    heads = [
+        LinearHead(
+            {"type": "BN", "affine": False},
+            in_channels=6,
+            in_index=0,
+            channels=6,
+            num_classes=3,
+            dropout_ratio=0.0,
+        ),
+        LinearDepthHead(6, {"type": "BN", "affine": False}, 10.0),
+    ]
+    for head in heads:
+        trained = [name for name, parameter in head.named_parameters() if parameter.requires_grad]
+        assert len(trained) == 2  # one weight, one bias
+        head.eval()
+        a, b = torch.randn(1, 6, 4, 4), torch.randn(1, 6, 4, 4)
+        torch.testing.assert_close(head([a + b]) + head([a * 0]), head([a]) + head([b]))
+
+
+def test_the_c4_box_head_has_one_more_norm_than_res5():
+    head = Res5ExtraNorm(18, BN)
+    extra = {name for name in head.state_dict() if not name.startswith("layer4.")}
+    assert extra == {
+        "norm.weight",
+        "norm.bias",
+        "norm.running_mean",
+        "norm.running_var",
+        "norm.num_batches_tracked",
+    }
+    head.train()
+    features = head(torch.randn(8, 256, 14, 14))
+    assert features.shape == (8, 512, 7, 7)
+    means = features.mean((0, 2, 3))  # the norm comes last
+    torch.testing.assert_close(means, torch.zeros_like(means), atol=1e-4, rtol=0)
