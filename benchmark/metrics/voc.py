@@ -194,8 +194,8 @@ def eleven_points(found: Ints, total: int) -> float:
         total: Objects to find.
     """
     precision, recall = found / np.arange(1, len(found) + 1), found / total
-    # NOTE: as in the released evaluators (voc_eval.py, detectron2) the recalls are the floats of arange, where
-    # 0.6 is 0.6000000000000001: a recall of exactly 9 / 15 stays below it.
+    # NOTE: the recalls are the floats of arange, as in the released evaluators (voc_eval.py, detectron2): 0.6
+    # is 0.6000000000000001 there, and a recall of exactly 9 / 15 stays below it.
     best = [precision[recall >= point].max(initial=0.0) for point in np.arange(0.0, 1.1, 0.1)]
     return float(np.mean(best))
 
