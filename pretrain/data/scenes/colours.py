@@ -1,0 +1,35 @@
+"""Colours that every class, the ground and the backdrop share, so that none is known by its colour."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+
+from pretrain.data.scenes.noise import Array
+
+
+def draw_colour(rng: np.random.Generator) -> Array:
+    """A reflectance in linear light, (3,): mostly earthy, sometimes grey, sometimes bright paint."""
+    kind = rng.random()
+    if kind < 0.45:
+        hue, saturation = rng.uniform(0.02, 0.17), rng.uniform(0.15, 0.6)
+    elif kind < 0.65:
+        hue, saturation = rng.random(), rng.uniform(0.0, 0.14)
+    elif kind < 0.8:
+        hue, saturation = rng.uniform(0.2, 0.42), rng.uniform(0.2, 0.6)
+    else:
+        hue, saturation = rng.random(), rng.uniform(0.35, 0.85)
+    value = rng.uniform(0.28, 0.88)
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32) ** np.float32(2.2)
+
+
+def near_colour(rng: np.random.Generator, colour: Array, spread: float = 0.25) -> Array:
+    """A relative of a colour: lighter or darker, slightly turned."""
+    factor = np.exp(rng.normal(0, spread) + rng.normal(0, spread / 3, 3))
+    return np.clip(colour * factor.astype(np.float32), 0.01, 0.9)
+
+
+def mix(first: Array, second: Array, weight: Array) -> Array:
+    """Blend two colours (3,) by a weight (N,) for the second: (3, N)."""
+    return np.asarray(first[:, None] + (second - first)[:, None] * np.clip(weight, 0, 1))
