@@ -16,6 +16,7 @@ from benchmark.task import Task
 from pretrain.errors import DensebenchError, UsageError, unknown
 
 MODES = ("finetune", "frozen", "linear")
+COMPARABLE = "model train_pipeline test_pipeline optimizer schedule evaluator test_batch_size".split()
 Protocol = dict[str, Any]
 
 
@@ -31,6 +32,7 @@ class Setting:
         workers: Loader processes of each of them.
         work_dir: Where the run keeps its log.
         overrides: Dotted name in the protocol -> new value.
+        skip: Training images to leave out.
     """
 
     mode: str
@@ -40,6 +42,7 @@ class Setting:
     workers: int
     work_dir: Path
     overrides: Mapping[str, Any]
+    skip: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,12 @@ def _train_loader(spec: DataSpec, found: Manifest, protocol: Protocol, setting: 
         "persistent_workers": setting.workers > 0,
         "drop_last": True,
         "sampler": {"type": "KeyedSampler", "batch_size": batch, "seed": setting.seed},
-        "dataset": {"type": "KeyedDataset", "dataset": dataset, "seed": setting.seed},
+        "dataset": {
+            "type": "KeyedDataset",
+            "dataset": dataset,
+            "seed": setting.seed,
+            "skip": [str(path) for path in setting.skip],
+        },
         "worker_init_fn": {"type": "quiet_worker"},
     }
 
@@ -268,7 +276,7 @@ def _fingerprint(
     protocol: Protocol, values: dict[str, Any], found: Manifest, setting: Setting
 ) -> dict[str, Any]:
     """Flatten what makes numbers comparable to {dotted name: value}."""
-    content = {key: value for key, value in protocol.items() if key not in ("trunk", "benchmark", "precision")}
+    content = {block: protocol[block] for block in COMPARABLE}
     content["precise_bn"] = protocol["benchmark"]["precise_bn"]
     content["max_test_images"] = values.get("max_test_images")
     content["mode"] = setting.mode
@@ -276,6 +284,8 @@ def _fingerprint(
     content["batch_per_process"] = protocol["schedule"]["batch_size"] / setting.world_size
     summary = found.summary()
     content["data"] = {key: summary[key] for key in ("data", "classes", "train", "test")}
+    if setting.skip:
+        content["data"]["left_out"] = sorted(path.name for path in setting.skip)
     return dict(_flatten(content, ""))
 
 
@@ -294,7 +304,7 @@ def _fill(value: Any, values: Mapping[str, Any], task: str, *, partly: bool) -> 
     if isinstance(value, dict):
         return {key: _fill(entry, values, task, partly=partly) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_fill(entry, values, task, partly=partly) for entry in value]
+        return type(value)(_fill(entry, values, task, partly=partly) for entry in value)
     if isinstance(value, str) and value.startswith("$"):
         if value[1:] in values:
             return copy.deepcopy(values[value[1:]])
@@ -309,8 +319,8 @@ def _replace_type(value: Any, old: str, new: str) -> Any:
             key: new if key == "type" and entry == old else _replace_type(entry, old, new)
             for key, entry in value.items()
         }
-    if isinstance(value, list):
-        return [_replace_type(entry, old, new) for entry in value]
+    if isinstance(value, list | tuple):
+        return type(value)(_replace_type(entry, old, new) for entry in value)
     return value
 
 
@@ -331,6 +341,6 @@ def _override(protocol: Protocol, name: str, value: Any) -> None:
         block = block.get(folder) if isinstance(block, dict) else None
     if not isinstance(block, dict) or last not in block:
         raise unknown("setting", name, (key for key, _ in _flatten(protocol, "")))
-    if isinstance(block[last], dict | list):
+    if isinstance(block[last], dict | list | tuple):
         raise DensebenchError(f"'{name}' is no single value; set one of its parts.")
     block[last] = value

@@ -11,6 +11,7 @@ from typing import Any
 from benchmark import compose, convert, data_spec, manifest, provenance, task
 from benchmark.claim import claim
 from benchmark.convert import Backbone
+from benchmark.data_check import unreadable
 from benchmark.result import Key, Record, exists, fingerprint, read, write
 from pretrain.engine import precision as precisions
 from pretrain.engine.launch import is_main_process, world_size
@@ -100,9 +101,10 @@ def run_tasks(
     found = {one.name: manifest.read(spec, one.data) for one in chosen}
     records = []
     for one in chosen:
+        skip = tuple(unreadable(found[one.name].train.images)) if request.skip_unreadable else ()
         for seed in seeds:
             backbone = _backbone(one, checkpoint, seed, request)
-            run = _Run(one, found[one.name], spec, backbone, seed, checkpoint, request)
+            run = _Run(one, found[one.name], spec, backbone, seed, checkpoint, request, skip)
             records.append(run.record(on_event))
     return records
 
@@ -132,6 +134,7 @@ class _Run:
     seed: int
     checkpoint: str
     request: Request
+    skip: tuple[Path, ...]
 
     def record(self, on_event: Callable[[Event], None] | None) -> Record:
         """Return the record: the one that exists, or that of a new run."""
@@ -165,6 +168,7 @@ class _Run:
             workers=self.request.workers,
             work_dir=folder,
             overrides=self.request.overrides or {},
+            skip=self.skip,
         )
         return compose.compose(
             self.task,
@@ -231,7 +235,7 @@ class _Run:
             headline=self.task.metrics[0].key,
             metric_info={key: {"label": m.label, "scale": m.scale} for key, m in described.items()},
             pretraining={key: meta[key] for key in ("recipe", "data", "epochs") if key in meta},
-            partial=self.found.partial,
+            partial=self.found.partial or bool(self.skip),
             notes=list(self._notes()),
             world_size=world_size(),
             precision=precision,
@@ -245,5 +249,7 @@ class _Run:
     def _notes(self) -> Iterator[str]:
         if world_size() == 1 and "SyncBN" in str(self.task.protocol["model"]):
             yield "SyncBN became BN: one process trained."
+        if self.skip:
+            yield f"{len(self.skip)} unreadable training images were left out."
         if self._is_random and self.request.mode != "finetune":
             yield "The random trunk's norm statistics were set by one pass over the training images."

@@ -13,10 +13,10 @@ values = dict(
     anchor_scales=[8], width=256, fc_width=1024, finest_scale=56)
 train_pipeline = [
     dict(type='LoadImage'),
-    dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(type='mmdet.RandomChoiceResize', scales='$train_scales', keep_ratio=True),
-    dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(type='mmdet.PackDetInputs')]
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='RandomChoiceResize', scales='$train_scales', keep_ratio=True),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs')]
 schedule = dict(policy='step', iterations=90000, batch_size=16, milestones=[60000, 80000], gamma=0.1,
                 warmup=1000, warmup_factor=0.001)
 evaluator = dict(type='CocoAP', metric=('bbox', 'segm'))

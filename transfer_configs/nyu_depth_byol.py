@@ -16,18 +16,18 @@ benchmark = dict(
 values = dict(scale=(320, 240), crop=(228, 304), widths=(512, 256, 128, 64), max_test_images=None)
 train_pipeline = [
     dict(type='LoadImage'),
-    dict(type='mmseg.LoadDepthAnnotation', depth_rescale_factor=1e-3),
-    dict(type='mmseg.Resize', scale='$scale', keep_ratio=True),
+    dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
+    dict(type='Resize', scale='$scale', keep_ratio=True),
     dict(type='CentreCrop', size='$crop'),
-    dict(type='mmseg.RandomFlip', prob=0.5),
+    dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoDistortion', grayscale=0.3, brightness=0.1255, saturation=(0.5, 1.5), hue=0.2),
-    dict(type='mmseg.PackSegInputs')]
+    dict(type='PackSegInputs')]
 test_pipeline = [
     dict(type='LoadImage'),
-    dict(type='mmseg.LoadDepthAnnotation', depth_rescale_factor=1e-3),
-    dict(type='mmseg.Resize', scale='$scale', keep_ratio=True),
+    dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
+    dict(type='Resize', scale='$scale', keep_ratio=True),
     dict(type='CentreCrop', size='$crop'),
-    dict(type='mmseg.PackSegInputs')]
+    dict(type='PackSegInputs')]
 optimizer = dict(type='SGD', lr=0.16, momentum=0.9, weight_decay=5e-4)
 schedule = dict(policy='constant', iterations=7500, batch_size=256)
 evaluator = dict(type='DepthErrors', min_depth=1e-3, max_depth='$max_depth')

@@ -12,10 +12,10 @@ benchmark = dict(
         dict(key='AP75', label='AP75', scale='percent', better='higher')])
 train_pipeline = [
     dict(type='LoadImage'),
-    dict(type='mmdet.LoadAnnotations', with_bbox=True),
-    dict(type='mmdet.RandomChoiceResize', scales='$train_scales', keep_ratio=True),
-    dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(type='mmdet.PackDetInputs')]
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='RandomChoiceResize', scales='$train_scales', keep_ratio=True),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs')]
 schedule = dict(policy='step', iterations=24000, batch_size=16, milestones=[18000, 22000], gamma=0.1,
                 warmup=100, warmup_factor=0.001)
 evaluator = dict(type='VocAP', style='11points')  # detectron2 interpolates at 11 points on VOC2007 sets

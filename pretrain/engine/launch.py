@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import signal
+import sys
 from typing import Any
 
 import cv2
@@ -54,9 +57,11 @@ def is_main_process() -> bool:
 def build_runner(config: Config) -> Runner:
     """Build the Runner of `config`; its log goes to the work folder's files, not to the screen."""
     config.launcher = join_process_group()
-    runner = Runner.from_cfg(config)
+    with contextlib.redirect_stdout(io.StringIO()):
+        runner = Runner.from_cfg(config)
     for handler in MMLogger.get_current_instance().handlers:
         if type(handler) is logging.StreamHandler:
+            handler.setStream(sys.stderr)
             handler.setLevel(logging.ERROR)
     return runner
 

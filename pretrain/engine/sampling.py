@@ -6,7 +6,7 @@ A resumed run, another number of workers and another number of ranks therefore s
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sized
+from collections.abc import Collection, Iterator, Sequence, Sized
 from itertools import count
 from typing import Any
 
@@ -95,11 +95,16 @@ class KeyedDataset(torch.utils.data.Dataset[Any]):
     Args:
         dataset: The wrapped data set, or its config.
         seed: The run's seed.
+        skip: Paths of images to leave out.
     """
 
-    def __init__(self, dataset: Any, seed: int) -> None:
+    def __init__(self, dataset: Any, seed: int, skip: Collection[str] = ()) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.seed = seed
+        everything = range(len(self.dataset))
+        self.kept: Sequence[int] = everything
+        if skip:
+            self.kept = [k for k in everything if self.dataset.get_data_info(k)["img_path"] not in skip]
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -111,11 +116,11 @@ class KeyedDataset(torch.utils.data.Dataset[Any]):
         self.dataset.full_init()
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.kept)
 
     def __getitem__(self, index: int) -> Any:
         seed_globals(generator(self.seed, index))
-        return self.dataset[int(index)]
+        return self.dataset[self.kept[int(index)]]
 
 
 @HOOKS.register_module()

@@ -2,7 +2,7 @@
 # as BYOL evaluates it (arXiv:2006.07733, appendix D.6).
 norm = dict(type='SyncBN', requires_grad=True)
 model = dict(
-    type='mmseg.DepthEstimator',
+    type='DepthEstimator',
     data_preprocessor=dict(type='SegDataPreProcessor', pad_val=0, seg_pad_val=0, size='$crop'),
     backbone=dict(out_indices=(3,), norm_cfg=norm),
     decode_head=dict(type='UpProjectionHead', in_channels='$c5', widths='$widths', norm_cfg=norm,

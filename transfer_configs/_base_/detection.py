@@ -5,8 +5,8 @@ values = dict(
     test_scale=(1333, 800), anchor_scales=[2, 4, 8, 16, 32], max_test_images=None)
 test_pipeline = [
     dict(type='LoadImage'),
-    dict(type='mmdet.Resize', scale='$test_scale', keep_ratio=True),
-    dict(type='mmdet.LoadAnnotations', with_bbox=True),
-    dict(type='mmdet.PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))]
+    dict(type='Resize', scale='$test_scale', keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))]
 optimizer = dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4)
 test_batch_size = 1

@@ -9,16 +9,16 @@ values = dict(width=512, auxiliary_width=256, align_corners=False, max_test_imag
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadLabels', classes='$classes'),
-    dict(type='mmseg.RandomResize', scale='$scale', ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='mmseg.RandomCrop', crop_size='$crop', cat_max_ratio=0.75),
-    dict(type='mmseg.RandomFlip', prob=0.5),
-    dict(type='mmseg.PhotoMetricDistortion'),
-    dict(type='mmseg.PackSegInputs')]
+    dict(type='RandomResize', scale='$scale', ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size='$crop', cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs')]
 test_pipeline = [
     dict(type='LoadImage'),
-    dict(type='mmseg.Resize', scale='$scale', keep_ratio=True),
+    dict(type='Resize', scale='$scale', keep_ratio=True),
     dict(type='LoadLabels', classes='$classes'),  # after Resize: the label keeps its own resolution
-    dict(type='mmseg.PackSegInputs')]
+    dict(type='PackSegInputs')]
 optimizer = dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-4)
 schedule = dict(policy='poly', power=0.9, min_lr=1e-4)
 evaluator = dict(type='MeanIoU', num_classes='$classes', ignore_index=255)
