@@ -1,0 +1,78 @@
+"""ResNets (He et al. 2016, arXiv 1512.03385): torchvision's and timm's names -> the plain mm* `ResNet`."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BLOCKS = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet34": (3, 4, 6, 3),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+    "resnet152": (3, 8, 36, 3),
+}
+_BASIC = ("resnet18", "resnet34")  # two 3x3 convolutions a block; the others have bottlenecks
+_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(\w+)\.")
+
+ARCHS = tuple(_BLOCKS)
+
+
+def blocks(arch: str) -> tuple[int, int, int, int]:
+    """Return the number of residual blocks of the four stages."""
+    return _BLOCKS[arch]
+
+
+def channels(arch: str) -> tuple[int, int, int, int]:
+    """Return the channels of C2 to C5, the maps at strides 4, 8, 16 and 32."""
+    return (64, 128, 256, 512) if arch in _BASIC else (256, 512, 1024, 2048)
+
+
+def rename(name: str) -> str:
+    """Return the mm* name of a plain torchvision or timm name: for this family they are the same."""
+    return name
+
+
+def config(arch: str, **overrides: Any) -> dict[str, Any]:
+    """Return the mm* backbone, all four stages, for mmdet as for mmseg.
+
+    NOTE: `ResNet`, not the `ResNetV1c` (another stem) of mmseg's stock FCN files; `style="pytorch"` puts the
+    stride on the 3x3 convolution, as torchvision and timm do.
+    """
+    return {
+        "type": "ResNet",
+        "depth": int(arch.removeprefix("resnet")),
+        "num_stages": 4,
+        "out_indices": (0, 1, 2, 3),
+        "style": "pytorch",
+        "norm_cfg": {"type": "BN", "requires_grad": True},
+        "norm_eval": False,
+        "zero_init_residual": False,
+        "init_cfg": None,
+        **overrides,
+    }
+
+
+def identify(tensors: Mapping[str, Tensor]) -> str | None:
+    """Tell the architecture from plain names: the blocks of each stage and the kind of block."""
+    if "conv1.weight" not in tensors:
+        return None
+    numbers = defaultdict(set)
+    layers = set()
+    for stage, block, layer in filter(None, (_parts(name) for name in tensors)):
+        numbers[stage].add(block)
+        layers.add(layer)
+    found = tuple(max(numbers[stage], default=-1) + 1 for stage in (1, 2, 3, 4))
+    basic = "conv3" not in layers
+    return next((arch for arch in ARCHS if blocks(arch) == found and (arch in _BASIC) == basic), None)
+
+
+def _parts(name: str) -> tuple[int, int, str] | None:
+    """Return stage, block and layer of a name within a stage."""
+    match = _BLOCK.match(name)
+    return (int(match[1]), int(match[2]), match[3]) if match else None

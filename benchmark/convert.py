@@ -1,0 +1,118 @@
+"""Checkpoint -> the mm* backbone's tensors, with proof. Nothing is ever loaded leniently."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import pretrain.backbones
+from benchmark import backbones, intake
+from benchmark.certificate import Certificate
+from benchmark.certify import Backbone, Target, certify
+from benchmark.source import Source, outputs_of
+from pretrain import checkpoint
+from pretrain.errors import DensebenchError
+
+__all__ = ["Backbone", "Certificate", "Target", "convert", "random_init", "require", "write"]
+
+RANDOM_INIT = "kaiming_fan_out"  # what `pretrain.backbones` draws convolutions from
+
+
+def convert(
+    path: Path,
+    *,
+    to: Target = "mmdet",
+    arch: str | None = None,
+    allow_untrained: bool = False,
+    format: str | None = None,
+) -> Backbone:
+    """Convert a checkpoint file and certify the conversion.
+
+    Args:
+        path: A file of any format in `benchmark.intake`.
+        to: The package whose backbone is to be filled.
+        arch: The architecture that is expected; by default the one that the tensors show.
+        allow_untrained: Let a network pass that was never trained; the certificate says so.
+        format: The naming format; by default it is found out.
+
+    Returns:
+        The backbone. Whether it is certified, and why not, stands in its certificate; see `require`.
+
+    Raises:
+        DensebenchError: The file cannot be read, fits no format, or is of another architecture.
+        UsageError: There is no such target, architecture or format.
+    """
+    path = Path(path)
+    if arch is not None:
+        backbones.family(arch)
+    tree, metadata = checkpoint.read_tensors(path)
+    module = intake.load(format) if format else intake.detect(path, tree, metadata)
+    source: Source = module.read(path, tree, metadata)
+    if arch is not None and source.arch != arch:
+        raise DensebenchError(f"{path} is of another architecture: found {source.arch}, expected {arch}.")
+    known, suspicions = _published_as(path, source.arch)
+    return certify(source, to=to, allow_untrained=allow_untrained, known_file=known, suspicions=suspicions)
+
+
+def random_init(arch: str, seed: int, *, to: Target = "mmdet") -> Backbone:
+    """Draw the control row's backbone: the very init that pretraining starts from, anew for every seed.
+
+    Raises:
+        UsageError: There is no such architecture or target.
+    """
+    source = Source(
+        format="random",
+        arch=arch,
+        tensors=pretrain.backbones.build(arch, seed).state_dict(),
+        dropped=[],
+        network=lambda: pretrain.backbones.build(arch, seed),
+        stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
+        meta={"method": "random", "seed": seed},
+    )
+    backbone = certify(source, to=to, allow_untrained=True)
+    digest = f"random:{arch}:{RANDOM_INIT}"
+    return dataclasses.replace(backbone, certificate=dataclasses.replace(backbone.certificate, digest=digest))
+
+
+def require(backbone: Backbone) -> Backbone:
+    """Return the backbone if it is certified.
+
+    Raises:
+        DensebenchError: It is not; the message gives the certificate's reasons.
+    """
+    if backbone.certificate.ok:
+        return backbone
+    reasons = " ".join(backbone.certificate.reasons)
+    untrained = backbone.certificate.untrained and len(backbone.certificate.reasons) == 1
+    mend = "Pass --allow-untrained if that is what you want." if untrained else ""
+    raise DensebenchError(
+        f"The {backbone.arch} is not certified for {backbone.certificate.target}. {reasons}", mend
+    )
+
+
+def write(backbone: Backbone, path: Path) -> None:
+    """Write a certified backbone as a file that mm*'s `init_cfg=dict(type="Pretrained")` reads.
+
+    Args:
+        backbone: Its tensors get no prefix, and stand under `state_dict` in a `.pth`.
+        path: `.pth` or `.safetensors`; its metadata hold the certificate and the input's normalisation.
+
+    Raises:
+        DensebenchError: The backbone is not certified, or the file cannot be written.
+    """
+    require(backbone)
+    inputs = {"mean": backbone.mean, "std": backbone.std, "channel_order": backbone.channel_order}
+    metadata = {"certificate": json.dumps(backbone.certificate.to_dict()), "input": json.dumps(inputs)}
+    checkpoint.write_tensors(Path(path), backbone.state, metadata)
+
+
+def _published_as(path: Path, arch: str) -> tuple[str | None, list[str]]:
+    """Tell whether torchvision publishes this very file, and be suspicious where only the name says so."""
+    published = intake.load("torchvision").published(arch)
+    with path.open("rb") as file:
+        prefix = hashlib.file_digest(file, "sha256").hexdigest()[:8]
+    if prefix not in published and path.name in published.values():
+        return None, [f"{path.name} is a name of torchvision's, but the file's sha256 begins with {prefix}."]
+    return published.get(prefix), []

@@ -1,0 +1,74 @@
+"""Reading checkpoints of any origin: one naming format a file; the file's name is the format's name.
+
+A format has `matches(tree, metadata)` and `read(path, tree, metadata)`. Where its names are those of plainer
+formats and only the container tells them apart, `REFINES` names these, and they stand back.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from benchmark.source import tensor_names
+from pretrain.errors import DensebenchError, UsageError, unknown
+
+__all__ = ["detect", "load", "names"]
+
+
+def names() -> list[str]:
+    """Return the formats that can be read."""
+    return sorted(item.name for item in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> ModuleType:
+    """Return the format of this name.
+
+    Raises:
+        UsageError: There is no such format.
+    """
+    if name not in names():
+        raise unknown("format", name, names())
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def detect(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> ModuleType:
+    """Return the format that a file's tensors are named in.
+
+    Args:
+        path: The file, for messages.
+        tree: Its tensors and plain data, as `pretrain.checkpoint.read_tensors` returns them.
+        metadata: Its metadata, likewise.
+
+    Raises:
+        DensebenchError: No format fits.
+        UsageError: Several fit.
+    """
+    fitting = {name: module for name in names() if (module := load(name)).matches(tree, metadata)}
+    refined = {name for module in fitting.values() for name in getattr(module, "REFINES", ())}
+    found = [module for name, module in fitting.items() if name not in refined]
+    if len(found) > 1:
+        raise UsageError(f"{path} fits several formats: {', '.join(fitting)}.", "Name one with --format.")
+    if not found:
+        raise no_format(path, tree)
+    return found[0]
+
+
+def no_format(path: Path, tree: Mapping[str, Any]) -> DensebenchError:
+    """Describe a file whose tensors are named in no known way, with the prefix before its trunk."""
+    known = f"Formats that can be read: {', '.join(names())}."
+    tensors = tensor_names(tree)
+    if not tensors:
+        return DensebenchError(f"{path} holds no tensors.", known)
+    stems = [name for name in tensors if name.endswith("conv1.weight")]
+    first = min(stems or tensors, key=len)
+    prefix = first.removesuffix("conv1.weight")
+    where = (
+        f"'conv1.weight' stands behind the prefix '{prefix}'"
+        if stems and prefix
+        else f"the first is '{first}'"
+    )
+    return DensebenchError(f"{path} names its {len(tensors)} tensors in no known format: {where}.", known)

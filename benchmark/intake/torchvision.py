@@ -1,0 +1,78 @@
+"""Torchvision's names: a plain state dict, alone or under `state_dict` or `model`, with or without `fc`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from benchmark import backbones
+from benchmark.intake import no_format
+from benchmark.source import Source, fill_counters, open_state_dict, outputs_of
+from pretrain.errors import DensebenchError
+
+CONTAINERS = ("state_dict", "model")
+HEAD = ("fc.weight", "fc.bias")
+
+# Files that torchvision published before it had weight enums.
+_FORMER = (
+    "resnet18-5c106cde",
+    "resnet34-333f7ec4",
+    "resnet50-19c8e357",
+    "resnet101-5d3b4d8f",
+    "resnet152-b121ed2d",
+)
+
+
+def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Tell whether the plain names stand where torchvision's files have them."""
+    return open_state_dict(tree, CONTAINERS, "conv1.weight") is not None
+
+
+def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> Source:
+    """Read a state dict with torchvision's names.
+
+    Raises:
+        DensebenchError: The names are others, or the architecture is none of ours.
+    """
+    state = open_state_dict(tree, CONTAINERS, "conv1.weight")
+    if state is None:
+        raise no_format(path, tree)
+    tensors, notes = fill_counters(state.tensors)
+    arch = backbones.identify(tensors)
+    if arch is None:
+        raise DensebenchError(
+            f"{path} has torchvision's names, but its blocks are those of no architecture that is served.",
+            f"Served: {', '.join(backbones.names())}.",
+        )
+
+    def network() -> nn.Module:
+        import torchvision
+
+        model: nn.Module = torchvision.models.get_model(arch, weights=None)
+        head = tensors.get("fc.weight")
+        model.fc = nn.Identity() if head is None else nn.Linear(head.shape[-1], head.shape[0])
+        model.load_state_dict(tensors, strict=True)
+        return model.eval()
+
+    return Source(
+        format="torchvision",
+        arch=arch,
+        tensors={name: tensor for name, tensor in tensors.items() if name not in HEAD},
+        dropped=[state.prefix + name for name in HEAD if name in tensors] + state.beside,
+        network=network,
+        stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
+        notes=notes,
+    )
+
+
+def published(arch: str) -> dict[str, str]:
+    """Return torchvision's published files of an architecture: first 8 digits of the sha256 -> name."""
+    import torchvision
+
+    urls = [weights.url for weights in torchvision.models.get_model_weights(arch)]
+    stems = [url.rpartition("/")[2].removesuffix(".pth") for url in urls]
+    stems += [stem for stem in _FORMER if stem.startswith(f"{arch}-")]
+    return {stem.rpartition("-")[2]: f"{stem}.pth" for stem in stems}

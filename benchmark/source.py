@@ -1,0 +1,136 @@
+"""What intake hands on: a foreign checkpoint's trunk under its own names, and the network it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Triple = tuple[float, float, float]
+IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
+IMAGENET_STD: Triple = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint as its format understands it.
+
+    Attributes:
+        format: The naming format, such as "torchvision".
+        arch: The architecture that the tensors' names show.
+        tensors: The trunk, plus whatever the format does not know, under the source's names without a prefix.
+        dropped: Names that are left out on purpose, as they stand in the file.
+        network: Builds the source's own network in eval mode, with every tensor of the file loaded strictly.
+        stage_maps: Runs the network on images (B, 3, H, W) and returns the four stages' maps, finest first.
+        mean: Input mean in units of 0..255.
+        std: Input standard deviation in units of 0..255.
+        channel_order: "RGB" or "BGR".
+        meta: What the file says of its pretraining; empty for a stranger's file.
+        notes: What happened on the way that one should know, a sentence each.
+    """
+
+    format: str
+    arch: str
+    tensors: dict[str, Tensor]
+    dropped: list[str]
+    network: Callable[[], nn.Module]
+    stage_maps: Callable[[nn.Module, Tensor], list[Tensor]]
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    channel_order: str = "RGB"
+    meta: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def outputs_of(*modules: str) -> Callable[[nn.Module, Tensor], list[Tensor]]:
+    """Return a function that runs a network whole and collects what these modules put out."""
+
+    def run(network: nn.Module, images: Tensor) -> list[Tensor]:
+        outputs: list[Tensor] = []
+        hooks = [
+            network.get_submodule(name).register_forward_hook(
+                lambda _module, _inputs, out: outputs.append(out)
+            )
+            for name in modules
+        ]
+        network(images)
+        for hook in hooks:
+            hook.remove()
+        return outputs
+
+    return run
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """A file's named tensors, out of their container and without DistributedDataParallel's prefix.
+
+    Attributes:
+        tensors: Names to tensors. A name that lacks the others' prefix is marked, so that it fits nothing.
+        prefix: The prefix taken off: "" or "module.".
+        beside: What else is in the file: values that are no tensors, and what stands beside the container.
+    """
+
+    tensors: dict[str, Tensor]
+    prefix: str
+    beside: list[str]
+
+
+def open_state_dict(tree: Mapping[str, Any], containers: Sequence[str], landmark: str) -> StateDict | None:
+    """Find the state dict in a file's tree.
+
+    Args:
+        tree: The file's tree, as `pretrain.checkpoint.read_tensors` returns it.
+        containers: Keys under which it may stand, best first; a flat file is its own state dict.
+        landmark: A tensor that tells that it is one, such as "conv1.weight".
+
+    Returns:
+        The first that has the landmark, plain or under the prefix; None where there is none.
+    """
+    for container in (*containers, None):
+        state = tree if container is None else tree.get(container)
+        if not isinstance(state, Mapping):
+            continue
+        tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+        prefix = next((prefix for prefix in ("", "module.") if prefix + landmark in tensors), None)
+        if prefix is not None:
+            beside = [str(name) for name in state if str(name) not in tensors]
+            if container is not None:
+                beside += [str(key) for key in tree if key != container]
+            return StateDict(_without(prefix, tensors), prefix, beside)
+    return None
+
+
+def _without(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix) if name.startswith(prefix) else f"{name} (without {prefix})": tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def fill_counters(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Add batch norm's `num_batches_tracked`, which files older than torch 0.4.1 lack, where all are absent.
+
+    Returns:
+        The tensors, and a note where something was added. A file that lacks only some lost them: it stays so.
+    """
+    if any(name.endswith("num_batches_tracked") for name in tensors):
+        return dict(tensors), []
+    norms = [name.removesuffix("running_mean") for name in tensors if name.endswith(".running_mean")]
+    counters = {f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms}
+    note = f"The file has no num_batches_tracked: {len(norms)} counters were set to 0."
+    return {**tensors, **counters}, [note] if norms else []
+
+
+def tensor_names(tree: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return every tensor of a tree under its full name, containers and names joined by dots."""
+    found: dict[str, Tensor] = {}
+    for name, value in tree.items():
+        if isinstance(value, Tensor):
+            found[str(name)] = value
+        elif isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": tensor for inner, tensor in tensor_names(value).items()}
+    return found
