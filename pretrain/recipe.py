@@ -51,6 +51,11 @@ class Recipe:
     precision: str = "bfloat16"
     method: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train."""
+        return bool(self.epochs if self.iterations is None else self.iterations)
+
     def steps(self, images: int) -> int:
         """Return the number of optimizer steps on a data set of `images` images."""
         if self.iterations is not None:
@@ -93,9 +98,16 @@ class Recipe:
 
 
 def keywords_of(method: type) -> dict[str, Any]:
-    """Return a method's keyword arguments with their defaults."""
+    """Return a method's keyword arguments with their defaults.
+
+    Those without a default are decided by the data, and not listed.
+    """
     parameters = inspect.signature(method).parameters.values()
-    return {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
+    return {
+        item.name: item.default
+        for item in parameters
+        if item.kind is item.KEYWORD_ONLY and item.default is not item.empty
+    }
 
 
 def parse(key: str, text: str, default: Any) -> Any:
@@ -114,7 +126,7 @@ def parse(key: str, text: str, default: Any) -> Any:
         value = float(value)
     if isinstance(value, list) and isinstance(default, tuple):
         value = tuple(value)
-    if default is None or default is inspect.Parameter.empty or isinstance(value, type(default)):
+    if default is None or isinstance(value, type(default)):
         return value
     optional_number = value is None and key in ("iterations", "clip_grad")
     whole_epochs = isinstance(default, int) and isinstance(value, float) and key.endswith("epochs")

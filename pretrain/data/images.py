@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from pretrain.errors import DensebenchError
 from pretrain.method import Labels, Sample
@@ -41,8 +42,8 @@ def find(images: str) -> Source:
     """Find the images at `images`: one place, or several joined by ':'.
 
     A place is a folder (searched recursively; its subfolders are classes when every image lies in one), a
-    text file with one path a line (relative to the file's folder), or a data root with a densebench.json whose "pretrain" block
-    names such a list. Several places have no labels.
+    text file with one path a line (relative to the file's folder), or a data root with a densebench.json whose
+    "pretrain" block names such a list. Several places have no labels.
 
     Raises:
         DensebenchError: A place or a listed file does not exist, or there is no image.
@@ -71,7 +72,8 @@ class Images:
     def __init__(self, source: Source, skip_unreadable: bool = False) -> None:
         self.source = source
         self.skip_unreadable = skip_unreadable
-        self.unreadable = torch.zeros(len(source.paths), dtype=torch.bool).share_memory_()
+        flags: Any = torch.zeros(len(source.paths), dtype=torch.bool)
+        self.unreadable: Tensor = flags.share_memory_()
 
     def __len__(self) -> int:
         return len(self.source.paths)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from typing import TYPE_CHECKING
 
 from pretrain.errors import unknown
-from pretrain.method import Method
+
+if TYPE_CHECKING:
+    from pretrain.method import Method
 
 
 def names() -> list[str]:
@@ -23,6 +26,8 @@ def load(name: str) -> type[Method]:
     """
     if name not in names():
         raise unknown("method", name, names())
+    from pretrain.method import Method  # `names` works without torch
+
     module = importlib.import_module(f"{__name__}.{name}")
     (method,) = (
         value

@@ -8,7 +8,8 @@ from typing import ClassVar
 from torch import nn
 
 from pretrain.backbones import Backbone
-from pretrain.method import Method
+from pretrain.errors import UsageError
+from pretrain.method import Augment, Method
 from pretrain.recipe import Recipe
 
 
@@ -27,6 +28,10 @@ class Random(Method):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
+
+    def views(self) -> Augment:
+        """Raise UsageError: there is nothing to train."""
+        raise UsageError("The method 'random' trains nothing.", "Leave epochs and iterations at 0.")
 
     def export(self) -> nn.Module:
         """Return the backbone."""

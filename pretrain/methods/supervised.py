@@ -53,7 +53,7 @@ class Supervised(Method):
         backbone: Backbone,
         *,
         classes: int,
-        multi_label: bool = False,
+        multi_label: bool,
         image_size: int = 224,
         crop_scale: tuple[float, float] = (0.2, 1.0),
     ) -> None:

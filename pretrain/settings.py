@@ -1,0 +1,77 @@
+"""Settings: all that decides the weights of a pretraining run, kept beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pretrain.errors import UsageError
+from pretrain.files import replacing
+from pretrain.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides the weights of a pretraining run.
+
+    Attributes:
+        method: The method's name.
+        arch: The backbone's architecture.
+        recipe_name: The recipe's name.
+        recipe: The recipe after `--set`.
+        data: The data set's name.
+        images: Number of images.
+        seed: The seed of weights, order and augmentation.
+    """
+
+    method: str
+    arch: str
+    recipe_name: str
+    recipe: Recipe
+    data: str
+    images: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the run."""
+        return self.recipe.steps(self.images)
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the images."""
+        return self.steps * self.recipe.batch_size / self.images if self.images else 0.0
+
+    def claim(self, folder: Path) -> None:
+        """Write the settings into `folder`, where no other run's may stand.
+
+        Raises:
+            UsageError: Another run's settings stand there.
+        """
+        file = folder / "settings.json"
+        mine = json.loads(json.dumps(dataclasses.asdict(self)))
+        if not file.is_file():
+            with replacing(file) as temporary:
+                temporary.write_text(json.dumps(mine, indent=1) + "\n")
+            return
+        found = _flat(json.loads(file.read_text()))
+        for name, value in _flat(mine).items():
+            if found.get(name) != value:
+                there = found.get(name)
+                raise UsageError(
+                    f"{folder} holds another pretraining: {name} is {there!r} there and {value!r} here.",
+                    "Choose another --out, or remove that folder.",
+                )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,166 @@
+"""Pretrain: images and a recipe in, a backbone checkpoint out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from pretrain import backbones, checkpoint, methods, provenance
+from pretrain.data.augmented import Augmented, loader
+from pretrain.data.images import Images, Source, find
+from pretrain.engine import launch
+from pretrain.engine.guard import FiniteLossHook
+from pretrain.engine.progress import ProgressHook
+from pretrain.engine.sampling import KeyedStepHook, seed_globals
+from pretrain.engine.state import StateHook
+from pretrain.errors import DensebenchError, UsageError, unknown
+from pretrain.learner import Learner, StepHook
+from pretrain.monitor import CollapseHook, UnreadableHook
+from pretrain.recipe import keywords_of
+from pretrain.schedule import optimizer, schedules
+from pretrain.settings import Settings
+from pretrain.views.normalise import MEAN, STD
+
+CHECKPOINT = "checkpoint.safetensors"
+STATE = "state.pth"
+LOG_INTERVAL = 20  # steps between lines of the log
+LOOK_INTERVAL = 100  # steps between looks for a collapse
+
+
+def pretrain(
+    method: str,
+    arch: str,
+    images: str | Path,
+    recipe: str,
+    out: str | Path,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    workers: int = 2,
+    skip_unreadable: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    save_seconds: float = 60.0,
+) -> Path:
+    """Pretrain a backbone and return its checkpoint; the same call again resumes, or returns at once.
+
+    Args:
+        method: A name of `methods.names()`.
+        arch: A name of `backbones.names()`.
+        images: An image folder, a list file or a data root, or several joined by ':' (see
+            `data.images.find`).
+        recipe: One of the method's recipes.
+        out: The folder for checkpoint, training state, log and TensorBoard's events.
+        overrides: The recipe's fields and the method's keywords as typed after `--set`.
+        seed: The seed of weights, order and augmentation.
+        workers: Processes that read images; they do not change the result.
+        skip_unreadable: Skip images that cannot be read, and count them, instead of stopping.
+        progress: Called with the steps done and their total; the progress bar is then not shown.
+        save_seconds: A killed run loses at most this much time.
+
+    Returns:
+        OUT/checkpoint.safetensors.
+
+    Raises:
+        UsageError: A name or a setting does not exist, or `out` holds another run.
+        DensebenchError: The images cannot be used, training diverged, or it was interrupted.
+    """
+    out = Path(out)
+    kind = methods.load(method)
+    if recipe not in kind.recipes:
+        raise unknown("recipe", recipe, kind.recipes)
+    chosen = kind.recipes[recipe].with_overrides(overrides or {}, keywords_of(kind))
+    source = find(str(images)) if chosen.trains else Source("none", ())
+    settings = Settings(method, arch, recipe, chosen, source.name, len(source.paths), seed)
+
+    backbone = backbones.build(arch, seed)
+    seed_globals(np.random.default_rng([seed]))
+    model = kind(backbone, **kind.data_keywords(source.labels), **chosen.method)
+    if launch.is_main_process():
+        settings.claim(out)
+    file = out / CHECKPOINT
+    if file.is_file():
+        return file
+    learner = Learner(model)
+    pictures = Images(source, skip_unreadable)
+    unreadable = UnreadableHook(pictures, out / "unreadable.txt", LOG_INTERVAL)
+    if settings.steps > 0:
+        progress_hook = ProgressHook(f"{method} {arch}", chosen.batch_size, quiet=progress is not None)
+        hooks = [StepHook(progress), progress_hook, unreadable, StateHook(str(out / STATE), save_seconds)]
+        _train(learner, Augmented(pictures, model.views(), seed), settings, out, workers, hooks)
+    if launch.is_main_process():
+        checkpoint.save(file, model.export().state_dict(), _meta(settings, learner, unreadable.count))
+        (out / STATE).unlink(missing_ok=True)
+    return file
+
+
+def _train(
+    learner: Learner, dataset: Augmented, settings: Settings, out: Path, workers: int, hooks: list[Hook]
+) -> None:
+    launcher, ranks = launch.join_process_group(), launch.world_size()
+    recipe, on_gpu = settings.recipe, torch.cuda.is_available()
+    if recipe.batch_size % ranks:
+        raise UsageError(
+            f"A batch of {recipe.batch_size} images cannot be shared evenly by {ranks} processes.",
+            "Set batch_size to a multiple of them.",
+        )
+    learner.to("cuda" if on_gpu else "cpu")
+    learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    runner = Runner(
+        model=learner,
+        work_dir=str(out),
+        train_dataloader=loader(dataset, learner.method.collate, recipe.batch_size // ranks, workers, on_gpu),
+        train_cfg={"by_epoch": False, "max_iters": settings.steps},
+        optim_wrapper=optimizer(learner, recipe),
+        param_scheduler=schedules(recipe, settings.steps, settings.images),
+        default_hooks={
+            "logger": {"type": "LoggerHook", "interval": LOG_INTERVAL},
+            "checkpoint": None,
+            "sampler_seed": None,
+        },
+        custom_hooks=[KeyedStepHook(settings.seed), FiniteLossHook(), CollapseHook(LOOK_INTERVAL), *hooks],
+        launcher=launcher,
+        log_processor={"by_epoch": False, "window_size": LOG_INTERVAL},
+        log_level="ERROR",
+        visualizer={
+            "type": "Visualizer",
+            "vis_backends": [{"type": "TensorboardVisBackend", "save_dir": str(out / "tensorboard")}],
+        },
+        randomness={"seed": settings.seed},
+        experiment_name=f"pretrain_{time.monotonic_ns()}",
+        cfg={} if on_gpu else {"model_wrapper_cfg": {"device_ids": None, "broadcast_buffers": False}},
+    )
+    # The log goes to a file; the screen belongs to the progress bar.
+    for handler in runner.logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.INFO)
+    try:
+        launch.train(runner)
+    except KeyboardInterrupt:
+        raise DensebenchError(
+            f"Interrupted after {runner.iter + 1} of {settings.steps} steps; the state is kept in {out}.",
+            "Type the same command again to continue.",
+        ) from None
+
+
+def _meta(settings: Settings, learner: Learner, skipped: int) -> checkpoint.Meta:
+    note = f", {skipped} unreadable images skipped" if skipped else ""
+    return checkpoint.Meta(
+        arch=settings.arch,
+        method=settings.method,
+        recipe=settings.recipe_name,
+        data=settings.data + note,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        mean=MEAN,
+        std=STD,
+        commit=provenance.commit(),
+        versions=provenance.versions(),
+        wall_time_s=float(learner.seconds),
+    )
