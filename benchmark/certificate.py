@@ -106,7 +106,7 @@ class Certificate:
         if not self.parity:
             return ["  parity     not compared"]
         lines = [
-            f"  parity     {'stage':6}{'weights':8}{'max abs':>9}{'max rel':>9}   (at most {self.threshold:g})"
+            f"  parity     {'stage':6}{'weights':8}{'max abs':>9}{'max rel':>9}  (at most {self.threshold:g})"
         ]
         for row in self.parity:
             apart = f"{row['max_abs']:9.1e}{row['max_rel']:9.1e}"

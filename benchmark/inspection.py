@@ -60,13 +60,13 @@ class Inspection:
 
     def report(self) -> str:
         """Return the inspection as lines of text."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.dtypes.items())
         lines = [
             f"{self.path}",
             f"  format     {self.format or 'unknown'}",
             f"  arch       {self.arch or 'unknown'}",
-            f"  size       {self.size_bytes / 1e6:.1f} MB, {self.tensors} tensors, {self.parameters:,} numbers, "
-            + ", ".join(f"{count} {kind}" for kind, count in self.dtypes.items()),
-            f"  trunk      {self.trunk} tensors",
+            f"  size       {self.size_bytes / 1e6:.1f} MB; {self.tensors} tensors ({kinds})",
+            f"  trunk      {self.trunk} tensors; {self.parameters:,} numbers in the whole file",
             "  names      " + ", ".join(f"{name}* ({count})" for name, count in self.prefixes.items()),
         ]
         if self.dropped:

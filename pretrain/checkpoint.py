@@ -20,6 +20,7 @@ from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
 KEY = "densebench"  # the name under which a file carries our Meta, as JSON
+SEAL = "densebench_sha256"  # and the sha256 of that text, since safetensors files have no checksums
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,13 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Meta) -> None:
         DensebenchError: Another suffix, or the file cannot be written; an older file is left as it was.
     """
     stored = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
-    write_tensors(path, stored, {KEY: dataclasses.replace(meta, sha256=digest(stored)).to_json()})
+    write_tensors(path, stored, header(dataclasses.replace(meta, sha256=digest(stored))))
+
+
+def header(meta: Meta) -> dict[str, str]:
+    """Return the entries of a file's metadata that carry a Meta."""
+    text = meta.to_json()
+    return {KEY: text, SEAL: hashlib.sha256(text.encode()).hexdigest()}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -142,8 +149,10 @@ def meta_of(path: Path, metadata: Mapping[str, Any]) -> Meta | None:
     if KEY not in metadata:
         return None
     try:
+        if hashlib.sha256(metadata[KEY].encode()).hexdigest() != metadata.get(SEAL):
+            raise ValueError("its text does not have its sha256")
         return Meta.from_json(metadata[KEY])
-    except (TypeError, ValueError) as error:
+    except (AttributeError, ValueError) as error:
         raise DensebenchError(f"{path} has a densebench header that cannot be read: {error}.") from error
 
 

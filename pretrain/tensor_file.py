@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 import zipfile
@@ -94,7 +95,8 @@ def _verify_checksums(path: Path, file: IO[bytes]) -> None:
 
 def _read_torch(path: Path, file: IO[bytes]) -> tuple[Tree, Tree]:
     try:
-        tree = torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # many trainers keep their options so
+            tree = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and wanted:
