@@ -154,7 +154,12 @@ def write(record: Record, folder: Path, *, replace: bool = False) -> Path:
         DensebenchError: Another process is writing this record, it exists already, or the disk is full.
     """
     path = record.key.path(folder)
-    content = json.dumps(record.to_dict(), indent=1, allow_nan=False) + "\n"
+    try:
+        content = json.dumps(record.to_dict(), indent=1, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise DensebenchError(
+            f"{record.task}, seed {record.seed}: a record holds finite numbers only."
+        ) from error
     with claim(path):
         if path.exists() and not replace:
             raise DensebenchError(f"The record {path} exists already.", "Use --force to redo the run.")

@@ -1,0 +1,1 @@
+"""Tables and pictures for readers: the only place where numbers are rounded."""
