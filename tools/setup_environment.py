@@ -152,8 +152,9 @@ class Progress:
             self.open.append(begun.group(1))
         elif ended and ended.group(1) in self.open:
             self.open.remove(ended.group(1))
-        with self.lock:
-            print(("\r\033[K" if self.terminal else "") + line.rstrip(), flush=True)
+        if not re.match(r" [-+~] ", line):  # the list of what was installed is the lock
+            with self.lock:
+                print(("\r\033[K" if self.terminal else "") + line.rstrip(), flush=True)
 
     def run(self, command, environment):
         """Run a program to its end and return its exit status."""
@@ -209,7 +210,7 @@ def install():
         "Installing requirements.lock (about 6 GB; compiling MMCV takes 8-10 minutes on 2 cores).", flush=True
     )
     if Progress(cache).run(
-        [uv, "pip", "install", "--require-hashes", "-r", "requirements.lock"], environment
+        [uv, "pip", "install", "--no-deps", "--require-hashes", "-r", "requirements.lock"], environment
     ):
         stop("the installation failed, see above; `make setup` again continues with what is in uv's cache.")
     quietly(

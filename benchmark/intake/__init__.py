@@ -13,7 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmark.source import tensor_names
 from pretrain.errors import DensebenchError, UsageError, unknown
 
 __all__ = ["detect", "load", "names"]
@@ -59,6 +58,8 @@ def detect(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
 
 def no_format(path: Path, tree: Mapping[str, Any]) -> DensebenchError:
     """Describe a file whose tensors are named in no known way, with the prefix before its trunk."""
+    from benchmark.source import tensor_names  # `names` works without torch
+
     known = f"Formats that can be read: {', '.join(names())}."
     tensors = tensor_names(tree)
     if not tensors:

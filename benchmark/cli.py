@@ -1,0 +1,257 @@
+"""The command `densebench`: verbs, no logic. What a verb needs is imported when it is called."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from benchmark.shell import Verbs, key_values, perform
+
+app = typer.Typer(
+    cls=Verbs,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Pretrain dense self-supervised methods, prove that a checkpoint is loaded, fine-tune, make tables.",
+)
+data = typer.Typer(cls=Verbs, no_args_is_help=True, help="Make the embedded data, or verify a data set.")
+app.add_typer(data, name="data")
+
+Checkpoint = Annotated[str, typer.Option(help="A checkpoint file, or 'random' for the control row.")]
+DataRoot = Annotated[Path, typer.Option(help="The folder with VOCdevkit, coco, cityscapes, nyu.")]
+DataSpec = Annotated[Path | None, typer.Option(help="A specification beside the data root's own.")]
+Seeds = Annotated[list[int], typer.Option(help="One or more seeds: --seeds 0 1 2.")]
+Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE; several may follow one --set.")]
+Records = Annotated[list[Path], typer.Option(help="Folders of records.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Arch = Annotated[str | None, typer.Option(help="The architecture, such as resnet50.")]
+NOTHING: list[str] = []
+ONE_SEED = [0]
+RECORDS = [Path("runs/records"), Path("results/records")]
+Target = Literal["mmdet", "mmseg"]
+Mode = Literal["finetune", "frozen", "linear"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@app.callback()
+def _every_verb(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an unforeseen error.")
+    ] = False,
+) -> None:
+    """Options that stand before the verb."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where data, checkpoints, records and pictures go.")] = Path(
+        "demo"
+    ),
+    quick: Annotated[bool, typer.Option(help="Only segmentation and depth.")] = False,
+    methods: Annotated[list[str], typer.Option(help="The rows of the table.")] = NOTHING,
+    tasks: Annotated[list[str], typer.Option(help="The columns of the table.")] = NOTHING,
+    seeds: Seeds = ONE_SEED,
+) -> None:
+    """Embedded data -> pretraining -> conversion -> fine-tuning -> table, on a CPU, without a download."""
+    from benchmark.demo import Plan, demonstrate
+
+    demonstrate(Plan.make(out, quick=quick, methods=methods, tasks=tasks, seeds=seeds))
+
+
+@app.command("ls")
+def list_names(
+    kind: Annotated[str, typer.Argument(help="methods, archs, tasks, formats or tables")],
+    as_json: AsJson = False,
+) -> None:
+    """List what there is."""
+    from benchmark.listing import names
+
+    found = names(kind)
+    print(json.dumps(found) if as_json else "\n".join(found))
+
+
+@data.command()
+def scenes(
+    folder: Annotated[Path, typer.Argument(help="The data root to make.")],
+    train: Annotated[int, typer.Option(help="Training scenes.")] = 800,
+    val: Annotated[int, typer.Option(help="Scenes in each held-out pool.")] = 200,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 160,
+    workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
+) -> None:
+    """Render the embedded data in the layouts of VOC, COCO, Cityscapes and NYU."""
+    from benchmark.progress import counting
+    from pretrain.data.scenes import write
+
+    with counting("scenes") as progress:
+        written = write(folder, train, val, seed, size=size, workers=workers, progress=progress)
+    print(f"{written}: {train} training scenes and twice {val} held-out ones.")
+
+
+@data.command()
+def check(
+    tasks: Annotated[
+        list[str] | None, typer.Argument(help="Tasks; by default every data set there is.")
+    ] = None,
+    data_root: DataRoot = Path(),
+    data_spec: DataSpec = None,
+) -> None:
+    """Verify that every listed file is there and every image can be read, before any compute."""
+    from benchmark import data_check
+
+    data_check.check(data_root, tasks or [], data_spec)
+
+
+@app.command()
+def pretrain(
+    method: Annotated[str, typer.Argument(help="See: densebench ls methods.")],
+    images: Annotated[Path, typer.Option(help="A folder of images, a list file, or a data root of scenes.")],
+    recipe: Annotated[str, typer.Option(help="The settings, such as imagenet-200e, coco-800e or scenes.")],
+    out: Annotated[Path, typer.Option(help="Where the state and checkpoint.safetensors go.")],
+    arch: Annotated[str, typer.Option(help="The architecture.")] = "resnet50",
+    settings: Settings = NOTHING,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and data.")] = 0,
+    workers: Annotated[int, typer.Option(help="Loader processes.")] = 2,
+    skip_unreadable: Annotated[bool, typer.Option(help="Leave out images that cannot be read.")] = False,
+) -> None:
+    """Pretrain a backbone; the same command continues an interrupted run."""
+    from pretrain.train import pretrain as train
+
+    path = train(
+        method,
+        arch,
+        images,
+        recipe,
+        out,
+        overrides=key_values(settings),
+        seed=seed,
+        workers=workers,
+        skip_unreadable=skip_unreadable,
+    )
+    print(path)
+
+
+@app.command()
+def inspect(
+    checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file.")], as_json: AsJson = False
+) -> None:
+    """Tell what is in a file: format, architecture, trunk, and what would be dropped."""
+    from benchmark.inspection import inspect as look
+
+    found = look(checkpoint)
+    print(json.dumps(found.to_dict(), indent=1) if as_json else found.report())
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file.")],
+    to: Annotated[Target, typer.Option(help="The package whose backbone is to be filled.")],
+    out: Annotated[Path, typer.Option(help="FILE.pth or FILE.safetensors.")],
+    arch: Arch = None,
+    format: Annotated[str | None, typer.Option(help="The naming format; found out by default.")] = None,
+    allow_untrained: Annotated[bool, typer.Option(help="Accept weights that look untrained.")] = False,
+) -> None:
+    """Convert strictly and print the certificate; exit status 1 when it is not certified."""
+    from benchmark import convert as conversion
+
+    backbone = conversion.convert(
+        checkpoint, to=to, arch=arch, allow_untrained=allow_untrained, format=format
+    )
+    print(backbone.certificate.report())
+    conversion.write(backbone, out)
+    print(f"written    {out}")
+
+
+@app.command()
+def run(
+    tasks: Annotated[list[str], typer.Argument(help="See: densebench ls tasks.")],
+    checkpoint: Checkpoint,
+    data_root: DataRoot,
+    arch: Arch = None,
+    mode: Annotated[
+        Mode, typer.Option(help="What trains: everything, the head, one linear layer.")
+    ] = "finetune",
+    seeds: Seeds = ONE_SEED,
+    name: Annotated[str | None, typer.Option(help="What to call the checkpoint in tables.")] = None,
+    out: Annotated[Path, typer.Option(help="Where records and work folders go.")] = Path("runs"),
+    data_spec: DataSpec = None,
+    force: Annotated[bool, typer.Option(help="Run again what is recorded.")] = False,
+    settings: Settings = NOTHING,
+    precision: Annotated[Precision | None, typer.Option(help="By default the task's.")] = None,
+    workers: Annotated[int, typer.Option(help="Loader processes.")] = 2,
+    skip_unreadable: Annotated[
+        bool, typer.Option(help="Leave out training images that cannot be read.")
+    ] = False,
+    allow_untrained: Annotated[bool, typer.Option(help="Accept weights that look untrained.")] = False,
+    keep_model: Annotated[bool, typer.Option(help="Keep the fine-tuned weights.")] = False,
+) -> None:
+    """Fine-tune, evaluate and record; what is recorded is not run again."""
+    from benchmark.report import markdown
+    from benchmark.run import Request, run_tasks
+    from benchmark.table import wide
+
+    request = Request(
+        data_root=data_root,
+        arch=arch,
+        mode=mode,
+        name=name,
+        out=out,
+        data_spec=data_spec,
+        force=force,
+        overrides=key_values(settings),
+        precision=precision,
+        workers=workers,
+        skip_unreadable=skip_unreadable,
+        allow_untrained=allow_untrained,
+        keep_model=keep_model,
+    )
+    print(markdown.wide(wide(run_tasks(tasks, checkpoint, seeds, request))), end="")
+
+
+@app.command()
+def reproduce(
+    table: Annotated[str, typer.Argument(help="See: densebench ls tables.")],
+    plan: Annotated[bool, typer.Option(help="Print the commands that would fill the gaps, too.")] = False,
+    records: Records = RECORDS,
+) -> None:
+    """Hold a paper's table against what was measured."""
+    from benchmark import reproduce as reproduction
+    from benchmark.result import read_all
+
+    print(reproduction.report(table, read_all(records), plan), end="")
+
+
+@app.command()
+def table(
+    format: Annotated[Literal["md", "csv"], typer.Option(help="md to read, csv for programs.")] = "md",
+    records: Records = RECORDS,
+) -> None:
+    """Print the leaderboard of all records."""
+    from benchmark.report import csv, markdown
+    from benchmark.result import read_all
+    from benchmark.table import leaderboard, wide
+
+    found = read_all(records)
+    print(csv.render(leaderboard(found)) if format == "csv" else markdown.wide(wide(found)), end="")
+
+
+@app.command()
+def doctor(
+    data_root: Annotated[Path, typer.Option(help="Where data sets should be.")] = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Tell what is installed, what is missing, and what to do about each lack."""
+    from benchmark.doctor import examine, report
+
+    findings = examine(data_root)
+    print(json.dumps([item.to_dict() for item in findings], indent=1) if as_json else report(findings))
+    raise typer.Exit(int(any(item.state == "missing" for item in findings)))
+
+
+def main() -> None:
+    """Run the command line; the console script `densebench`."""
+    sys.exit(perform(app, sys.argv[1:]))

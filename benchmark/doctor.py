@@ -1,0 +1,167 @@
+"""What is installed, which operators are compiled, which devices and data sets are there; and the mends."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmark import data_spec
+
+BASE = ("pandas", "rich", "typer")
+RUN = (
+    *("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pycocotools", "safetensors"),
+    *("onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "onedl-mmsegmentation", "onedl-mmpretrain"),
+)
+SET_UP = "run `make setup` in the clone"
+NEEDED_GB = 8
+FOLDERS = {
+    "voc_det": "VOCdevkit",
+    "voc_seg": "VOCdevkit",
+    "coco_det": "coco",
+    "cityscapes_seg": "cityscapes",
+    "nyu_depth": "nyu",
+}
+_OPERATORS = """
+import warnings; warnings.simplefilter("ignore")
+import torch
+from mmcv.ops import nms
+boxes, scores = torch.tensor([[0., 0., 9., 9.], [0., 0., 9., 8.]]), torch.tensor([0.9, 0.8])
+assert nms(boxes, scores, 0.5)[1].tolist() == [0]
+print("cpu")
+if torch.cuda.is_available():
+    assert nms(boxes.cuda(), scores.cuda(), 0.5)[1].tolist() == [0]
+    print("cuda")
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        state: "ok", "note" for what one can do without, or "missing" for what is needed.
+        found: What was found.
+        mend: What to do about it; empty where nothing is to be done.
+    """
+
+    name: str
+    state: str
+    found: str
+    mend: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Return plain data for JSON."""
+        return asdict(self)
+
+
+def examine(data_root: Path) -> list[Finding]:
+    """Look at the machine, the packages, the operators, the devices, the disk and the data.
+
+    Args:
+        data_root: Where data sets should be.
+    """
+    packages = [_package(name) for name in (*BASE, *RUN)]
+    findings = [_python(), *packages]
+    if importlib.util.find_spec("torch") and importlib.util.find_spec("mmengine"):
+        findings += [*_operators(), *_devices()]
+    return [*findings, _disk(data_root), *_data(data_root)]
+
+
+def report(findings: list[Finding]) -> str:
+    """Write findings as lines of text, mends under them."""
+    marks = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}
+    width = max(len(finding.name) for finding in findings)
+    lines = []
+    for finding in findings:
+        lines.append(f"{marks[finding.state]}  {finding.name:{width}}  {finding.found}")
+        if finding.mend:
+            lines.append(" " * (width + 11) + f"-> {finding.mend}")
+    missing = sum(finding.state == "missing" for finding in findings)
+    lines.append(
+        f"{missing} needed thing{'' if missing == 1 else 's'} missing." if missing else "All is well."
+    )
+    return "\n".join(lines)
+
+
+def _python() -> Finding:
+    supported = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    found = f"{platform.python_version()} in {sys.prefix}"
+    if supported:
+        return Finding("python", "ok", found)
+    return Finding("python", "missing", found, "densebench needs Python 3.11 or 3.12: make PYTHON=python3.11")
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, "ok", importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        use = "tables" if name in BASE else "pretraining and fine-tuning (tables work without)"
+        return Finding(name, "missing", "not installed", f"needed for {use}: {SET_UP}")
+
+
+def _operators() -> list[Finding]:
+    """Call MMCV's nms in a process of its own, on the CPU and on a GPU where there is one."""
+    done = subprocess.run([sys.executable, "-c", _OPERATORS], capture_output=True, text=True, check=False)
+    where = done.stdout.split()
+    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    rebuild = "rebuild MMCV: .venv/bin/uv cache clean onedl-mmcv && make clean setup"
+    if "cpu" not in where:
+        return [Finding("MMCV ops, CPU", "missing", reason, rebuild)]
+    findings = [Finding("MMCV ops, CPU", "ok", "compiled, and they work")]
+    import torch
+
+    if torch.cuda.is_available():
+        mend = f"install the CUDA {torch.version.cuda} toolkit (nvcc), then {rebuild}"
+        cuda = Finding("MMCV ops, CUDA", "ok", "compiled, and they work")
+        findings.append(cuda if "cuda" in where else Finding("MMCV ops, CUDA", "note", reason, mend))
+    return findings
+
+
+def _devices() -> list[Finding]:
+    import torch
+
+    from pretrain.engine.precision import has_bfloat16
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    bfloat16 = "bfloat16 in hardware" if has_bfloat16() else "no bfloat16: float32 is used"
+    findings = [Finding("CPU", "ok", f"{cores} cores, {torch.backends.cpu.get_cpu_capability()}, {bfloat16}")]
+    for index in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(index)
+        findings.append(Finding(f"GPU {index}", "ok", f"{device.name}, {device.total_memory / 2**30:.0f} GB"))
+    if not torch.cuda.is_available():
+        mend = "the demo and the `.small` tasks run on a CPU; the papers' full settings want GPUs"
+        findings.append(Finding("GPU", "note", f"torch {torch.__version__} sees none", mend))
+    return findings
+
+
+def _disk(folder: Path) -> Finding:
+    existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    if free >= NEEDED_GB:
+        return Finding("disk", "ok", f"{free:.0f} GB free at {existing}")
+    return Finding("disk", "note", f"{free:.1f} GB free at {existing}", "checkpoints and data may not fit")
+
+
+def _data(root: Path) -> list[Finding]:
+    if not root.is_dir():
+        mend = f"name another with --data-root, or make embedded data: densebench data scenes {root}"
+        return [Finding("data", "note", f"there is no folder {root}", mend)]
+    spec = data_spec.read(root)
+    findings = []
+    for name, folder in FOLDERS.items():
+        if (root / folder).is_dir():
+            where = f"{root / folder} ({spec.name}); verify it with: densebench data check"
+            findings.append(Finding(name, "ok", where))
+        else:
+            findings.append(
+                Finding(name, "note", f"no folder {root / folder}", "its tasks cannot run on this data root")
+            )
+    return findings

@@ -1,0 +1,114 @@
+"""Between the command line and the verbs: lists of values, errors in one sentence, exit statuses."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+import typer
+from typer.core import TyperGroup
+
+from pretrain.errors import DensebenchError, UsageError, unknown
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+LISTS = {"--seeds": r"\d[\d,]*", "--set": r"[\w.]+=.*", "--methods": r"[^-].*", "--tasks": r"[^-].*"}
+"""Options that take several values after them, and what such a value looks like."""
+
+_WrongUsage: Any = typer.BadParameter.__base__  # the parent of every complaint of the parser
+
+
+class Verbs(TyperGroup):
+    """A group of verbs that answers a misspelt one with the closest."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the verb, or say which ones there are."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise unknown("verb", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """Repeat an option before each of its values: `--seeds 0 1` becomes `--seeds 0 --seeds 1`.
+
+    A value may also be several with commas between them, `--seeds 0,1`, where commas cannot belong to it.
+    """
+    result: list[str] = []
+    option, values = "", 0
+    for argument in arguments:
+        if option and re.fullmatch(LISTS[option], argument):
+            for part in [argument] if option == "--set" else argument.split(","):
+                result += [option, part]
+            values += 1
+            continue
+        if option and not values:
+            result.append(option)
+        option, values = (argument, 0) if argument in LISTS else ("", 0)
+        if not option:
+            result.append(argument)
+    return result if not option or values else [*result, option]
+
+
+def key_values(settings: Sequence[str]) -> dict[str, str]:
+    """Read KEY=VALUE texts.
+
+    Raises:
+        UsageError: A text has no key.
+    """
+    pairs = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--set wants KEY=VALUE and got '{setting}'.")
+        pairs[key] = value
+    return pairs
+
+
+def perform(app: typer.Typer, arguments: Sequence[str]) -> int:
+    """Run a command and return its exit status.
+
+    An error becomes one sentence on standard error, and how to mend it. `--debug` before the verb (or
+    DENSEBENCH_DEBUG=1) lets an error that densebench did not foresee show its traceback.
+    """
+    debug = "--debug" in arguments or os.environ.get("DENSEBENCH_DEBUG", "") not in ("", "0")
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(spread(arguments), prog_name="densebench", standalone_mode=False)
+        sys.stdout.flush()
+    except DensebenchError as error:
+        return _complain(error.message, error.mend, error.status)
+    except _WrongUsage as error:
+        path = error.ctx.command_path if error.ctx else "densebench"
+        message = error.format_message().replace("Value error, ", "")
+        return _complain(message, f"Try '{path} --help'.", error.exit_code) if message else error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        return FAILED
+    except Exception as error:
+        if debug:
+            raise
+        reason = (str(error).strip() or "no message").splitlines()[0]
+        mend = "This is not expected: add --debug to see where it comes from."
+        return _complain(f"{type(error).__name__}: {reason}", mend, FAILED)
+    if status == INTERRUPTED:
+        return _complain(
+            "Interrupted; what was done is kept.", "The same command continues from there.", status
+        )
+    return status if isinstance(status, int) else DONE
+
+
+def _complain(message: str, mend: str, status: int) -> int:
+    """Say what is wrong and how to mend it, and return the exit status."""
+    print(f"densebench: {message}", file=sys.stderr)
+    if mend:
+        print(mend, file=sys.stderr)
+    return status
+
+
+def _silence(stream: TextIO) -> None:
+    """Let nothing more reach a pipe that its reader has closed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
