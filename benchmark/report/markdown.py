@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import pandas as pd
 
@@ -57,7 +58,7 @@ def wide(frame: pd.DataFrame) -> str:
 
 def titles(frame: pd.DataFrame) -> list[str]:
     """Name the columns of the wide table: the protocol's hash appears where one task has several."""
-    columns: list[tuple[str, str, str, str]] = frame.columns.to_list()
+    columns = cast("list[tuple[str, str, str, str]]", frame.columns.to_list())
     shown = [(task, mode, metric) for task, mode, _, metric in columns]
     names = []
     for task, mode, fingerprint, metric in columns:

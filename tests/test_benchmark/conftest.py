@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+
+from benchmark.result import Record
 
 torch.set_num_threads(1)
 
@@ -31,3 +35,34 @@ def _trained_looking(arch: str) -> dict[str, Tensor]:
 def trained_looking() -> Callable[[str], dict[str, Tensor]]:
     """Make a torchvision state dict of an architecture that looks trained; a fresh copy each time."""
     return lambda arch: {name: tensor.clone() for name, tensor in _trained_looking(arch).items()}
+
+
+def _record(**changes: Any) -> Record:
+    """A record of a made-up run; `value` sets its only metric, `protocol` its fingerprint."""
+    method = changes.pop("method", "densecl")
+    value, metric = changes.pop("value", 50.0), changes.pop("metric", "mIoU")
+    better, protocol = changes.pop("better", "higher"), changes.pop("protocol", {"lr": 0.01})
+    weights = "random:resnet18:kaiming" if method == "random" else hashlib.sha256(method.encode()).hexdigest()
+    fields = {
+        "weights": weights,
+        "method": method,
+        "name": method,
+        "arch": "resnet18",
+        "checkpoint": "random" if method == "random" else "checkpoint.safetensors",
+        "certificate": {"ok": True},
+        "task": "voc_seg_fcn_d8_20k",
+        "mode": "finetune",
+        "fingerprint_dict": protocol,
+        "seed": 0,
+        "pretrain_seed": None,
+        "metrics": {metric: value},
+        "directions": {metric: better},
+        "headline": metric,
+    }
+    return Record(**{**fields, **changes})
+
+
+@pytest.fixture(scope="session")
+def make_record() -> Callable[..., Record]:
+    """Make records of made-up runs, to build tables from."""
+    return _record

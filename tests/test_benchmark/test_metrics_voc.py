@@ -80,9 +80,12 @@ def test_broken_variants_fail():
 
 def test_pixels_are_inclusive():
     """Two of three rows are 0.67 of a box (0.5 without the last pixel); four of five are 0.8 (0.75)."""
-    assert measure([sample("a", [[0, 0, 2, 1]], [0.9], [0], [[0, 0, 2, 2]], [0])])["AP50"] == pytest.approx(100)
-    assert measure([sample("a", [[0, 0, 4, 3]], [0.9], [0], [[0, 0, 4, 4]], [0])])["AP75"] == pytest.approx(100)
-    assert measure([sample("a", [[0, 0, 9, 4]], [0.9], [0], [[0, 0, 9, 9]], [0])])["AP50"] == 0  # exactly 0.5
+    two_thirds = sample("a", [[0, 0, 2, 1]], [0.9], [0], [[0, 0, 2, 2]], [0])
+    four_fifths = sample("a", [[0, 0, 4, 3]], [0.9], [0], [[0, 0, 4, 4]], [0])
+    exactly_half = sample("a", [[0, 0, 9, 4]], [0.9], [0], [[0, 0, 9, 9]], [0])
+    assert measure([two_thirds])["AP50"] == pytest.approx(100)
+    assert measure([four_fifths])["AP75"] == pytest.approx(100)
+    assert measure([exactly_half])["AP50"] == 0
 
 
 def test_difficult_objects_count_neither_way():
