@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from pretrain.data.scenes.camera import Camera, draw_camera
-from pretrain.data.scenes.noise import Array, Bank
+from pretrain.data.scenes.noise import Array, Bank, turned
 from pretrain.data.scenes.objects import Model, draw_clutter, draw_object
 from pretrain.data.scenes.spec import CLASSES
 
@@ -51,23 +53,23 @@ class Item:
     yaw: float
     crowd: bool = False
 
-    @property
+    @cached_property
     def radius(self) -> float:
         """Radius of the circle that it stands on."""
-        high = self.model.shape.high
-        return float(np.hypot(high[0], high[2]))
+        return math.hypot(*self.model.shape.high[::2].tolist())
+
+    @cached_property
+    def _axes(self) -> Array:
+        cos, sin = math.cos(self.yaw), math.sin(self.yaw)
+        return np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], np.float32)
 
     def to_local(self, vectors: Array) -> Array:
         """Turn world vectors (3, ...) into the model's axes."""
-        cos, sin = np.float32(np.cos(self.yaw)), np.float32(np.sin(self.yaw))
-        x, y, z = vectors
-        return np.stack([cos * x - sin * z, y, sin * x + cos * z])
+        return turned(self._axes, vectors)
 
     def to_world(self, vectors: Array) -> Array:
         """Turn vectors (3, ...) in the model's axes into the world's."""
-        cos, sin = np.float32(np.cos(self.yaw)), np.float32(np.sin(self.yaw))
-        x, y, z = vectors
-        return np.stack([cos * x + sin * z, y, cos * z - sin * x])
+        return turned(self._axes.T, vectors)
 
     def corners(self) -> Array:
         """Corners of the bounding box in the world: (3, 8)."""
@@ -94,16 +96,17 @@ class Arrangement:
 
 
 def draw_light(rng: Generator) -> Light:
-    """From hard low sun to a dull sky, warm or cool."""
-    elevation, azimuth = np.radians(rng.uniform(24, 66)), rng.uniform(0, 2 * np.pi)
-    if abs(azimuth - np.pi / 2) < 0.5:  # the sun is not straight behind the scene
-        azimuth += np.pi
+    """From hard sun to a dull sky, warm or cool."""
+    elevation = np.radians(rng.uniform(20, 52))
+    azimuth = np.radians(rng.uniform(-65, 55))  # 0 lights from the right, 90 from behind the scene
+    if rng.random() < 0.5:
+        azimuth = np.pi - azimuth
     flat = np.cos(elevation)
     direction = np.array([flat * np.cos(azimuth), np.sin(elevation), flat * np.sin(azimuth)], np.float32)
     hard, warmth = rng.beta(2.2, 1.2), rng.normal(0, 0.07)
     sun = np.array([1 + warmth, 1, 1 - 1.3 * warmth]) * (0.35 + 1.15 * hard)
-    sky = np.array([0.92, 1, 1.1]) * (0.75 - 0.4 * hard)
-    bounce = np.array([1.05, 1, 0.9]) * 0.2
+    sky = np.array([0.92, 1, 1.1]) * (0.52 - 0.28 * hard)
+    bounce = np.array([1.05, 1, 0.9]) * 0.14
     blur = 0.04 + 0.3 * (1 - hard) ** 2
     return Light(
         direction, sun.astype(np.float32), sky.astype(np.float32), bounce.astype(np.float32), float(blur)
@@ -111,7 +114,7 @@ def draw_light(rng: Generator) -> Light:
 
 
 def arrange(rng: Generator, bank: Bank, size: int) -> Arrangement:
-    """Draw a scene: 3 to 8 labelled objects, 1 to 5 pieces of clutter, and sometimes a far-off group."""
+    """Draw a scene: 3 to 8 labelled objects, 1 to 4 pieces of clutter, and sometimes a far-off group."""
     camera = draw_camera(rng, size)
     wall = (float(rng.uniform(6.0, 9.5)), float(np.radians(rng.normal(0, 13))))
     light = draw_light(rng)
@@ -122,7 +125,7 @@ def arrange(rng: Generator, bank: Bank, size: int) -> Arrangement:
     for _ in range(wanted):
         label = int(rng.integers(len(CLASSES)))
         _place(rng, camera, wall, items, draw_object(CLASSES[label], rng, bank), label)
-    for _ in range(int(rng.integers(1, 6))):
+    for _ in range(int(rng.integers(1, 5))):
         _place(rng, camera, wall, items, draw_clutter(rng, bank), -1)
     return Arrangement(camera, light, wall, items)
 
@@ -160,11 +163,11 @@ def _group(rng: Generator, bank: Bank, camera: Camera, wall: tuple[float, float]
 
 def _fits(item: Item, wall: tuple[float, float], items: list[Item], closeness: float = 0.95) -> bool:
     """Whether an item stands in front of the wall and clear of all others."""
-    x, _, z = item.position
+    x, _, z = item.position.tolist()
     distance, yaw = wall
-    if np.sin(yaw) * x + np.cos(yaw) * z + item.radius > distance or z - item.radius < 1.2:
+    if math.sin(yaw) * x + math.cos(yaw) * z + item.radius > distance or z - item.radius < 1.2:
         return False
     return all(
-        np.hypot(x - other.position[0], z - other.position[2]) > closeness * (item.radius + other.radius)
+        math.dist((x, z), other.position[::2].tolist()) > closeness * (item.radius + other.radius)
         for other in items
     )

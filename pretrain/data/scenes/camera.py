@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pretrain.data.scenes.noise import Array
+from pretrain.data.scenes.noise import Array, turned
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Camera:
         x, y = np.meshgrid(axis, axis)
         inverse = 1 / np.sqrt(x * x + y * y + 1)
         flat = np.stack([x * inverse, y * inverse, inverse]).reshape(3, -1)
-        return np.asarray(self.turn.T @ flat, np.float32).reshape(3, self.size, self.size)
+        return turned(self.turn.T, flat).reshape(3, self.size, self.size)
 
     def project(self, points: Array) -> tuple[Array, Array, Array]:
         """Pixel coordinates x, y and depth along the optical axis of world points (3, N)."""
-        x, y, z = self.turn @ (points - self.position[:, None])
+        x, y, z = turned(self.turn, points - self.position[:, None])
         safe = np.maximum(z, 1e-3)
         return self.focal * x / safe + self.size / 2, self.focal * y / safe + self.size / 2, z
 

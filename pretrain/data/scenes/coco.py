@@ -66,7 +66,7 @@ def write_annotations(root: Path, pool: str, size: int, scenes: Sequence[list[di
 
 def _annotation(mask: Mask, label: int, crowd: int) -> dict[str, Any]:
     box = tight_box(mask)
-    polygon = None if crowd else outline(mask)
+    polygon = None if crowd else outline(mask, box)
     runs_of = {"size": list(mask.shape), "counts": runs(mask)}
     return {
         "category_id": COCO_IDS[label],

@@ -9,19 +9,32 @@ import numpy as np
 from pretrain.data.scenes.noise import Array
 
 
-def draw_colour(rng: np.random.Generator) -> Array:
-    """A reflectance in linear light, (3,): mostly earthy, sometimes grey, sometimes bright paint."""
+def draw_colour(rng: np.random.Generator, usual: tuple[float, float, float] | None = None) -> Array:
+    """A reflectance in linear light, (3,): mostly earthy, sometimes grey, sometimes bright paint.
+
+    Args:
+        rng: Source of randomness.
+        usual: Hue, saturation and value around which 4 of 10 draws fall: straw is often yellow.
+    """
     kind = rng.random()
-    if kind < 0.45:
-        hue, saturation = rng.uniform(0.02, 0.17), rng.uniform(0.15, 0.6)
-    elif kind < 0.65:
-        hue, saturation = rng.random(), rng.uniform(0.0, 0.14)
-    elif kind < 0.8:
-        hue, saturation = rng.uniform(0.2, 0.42), rng.uniform(0.2, 0.6)
-    else:
-        hue, saturation = rng.random(), rng.uniform(0.35, 0.85)
     value = rng.uniform(0.28, 0.88)
-    return np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32) ** np.float32(2.2)
+    if usual and rng.random() < 0.4:
+        hue = usual[0] + rng.normal(0, 0.03)
+        saturation, value = (float(np.clip(x + rng.normal(0, 0.12), 0.05, 0.9)) for x in usual[1:])
+    elif kind < 0.45:
+        hue, saturation = rng.uniform(0.02, 0.16), rng.uniform(0.12, 0.55)
+    elif kind < 0.7:
+        hue, saturation = rng.random(), rng.uniform(0.0, 0.14)
+    elif kind < 0.84:
+        hue, saturation = rng.uniform(0.2, 0.4), rng.uniform(0.15, 0.5)
+    else:
+        hue, saturation = rng.random(), rng.uniform(0.3, 0.75)
+    return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32) ** np.float32(2.2)
+
+
+def fade(colour: Array, share: float) -> Array:
+    """Move a colour towards grey of the same mean."""
+    return np.asarray(colour + np.float32(share) * (colour.mean() - colour))
 
 
 def near_colour(rng: np.random.Generator, colour: Array, spread: float = 0.25) -> Array:

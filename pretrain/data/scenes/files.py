@@ -25,7 +25,7 @@ def jpeg(image: NDArray[np.uint8]) -> bytes:
 def png(image: NDArray[Any]) -> bytes:
     """An RGB image (H, W, 3), uint8, or one channel (H, W), uint8 or uint16, as PNG."""
     ordered = image[..., ::-1] if image.ndim == 3 else image
-    return _encode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return _encode(".png", ordered, [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE])
 
 
 def palette_png(labels: NDArray[np.uint8]) -> bytes:

@@ -32,12 +32,17 @@ def tight_box(mask: Mask) -> Box:
     return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
-def outline(mask: Mask) -> list[int] | None:
+def outline(mask: Mask, box: Box) -> list[int] | None:
     """The polygon along the pixels' edges: x1, y1, x2, y2, ...; rasterised it gives the mask again.
 
     None where one polygon cannot say it: the mask (H, W) has holes, several parts, or parts that touch at a
     corner only.
+
+    Args:
+        mask: The mask, not empty.
+        box: Its tight box.
     """
+    mask = mask[box.top : box.bottom, box.left : box.right]
     height, width = mask.shape
     padded = np.zeros((height + 2, width + 2), np.int8)
     padded[1:-1, 1:-1] = mask
@@ -56,7 +61,7 @@ def outline(mask: Mask) -> list[int] | None:
         corner = y * stride + x
         edges += corner.size
         following.update(zip((corner + start).tolist(), (corner + end).tolist(), strict=True))
-    if not edges or len(following) != edges:
+    if len(following) != edges:
         return None
     first = current = min(following)
     path = []
@@ -70,7 +75,7 @@ def outline(mask: Mask) -> list[int] | None:
     points = np.array(path)
     turns = np.roll(points, 1) - points != points - np.roll(points, -1)
     y, x = np.divmod(points[turns], stride)
-    polygon: list[int] = np.stack([x, y], axis=1).ravel().tolist()
+    polygon: list[int] = np.stack([x + box.left, y + box.top], axis=1).ravel().tolist()
     return polygon
 
 

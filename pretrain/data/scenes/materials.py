@@ -64,13 +64,19 @@ def _relief(bank: Bank, name: str, s: Surface, tile: float, depth: float) -> tup
     return here, np.clip(1 + depth * (here - bank.look(name, u, v, s.footprint / tile)), 0.25, 1.8)
 
 
+def _waves(along: Array, period: float, footprint: float) -> Array:
+    """A sine of a period in metres that fades before the pixels are too large to show it."""
+    seen = np.clip(1.5 - 4 * footprint / period, 0, 1)
+    return np.asarray(np.sin(along * np.float32(2 * np.pi / period)) * np.float32(seen))
+
+
 def rock(rng: Generator, bank: Bank) -> Material:
     """Mottled stone: blotches, speckle and a rough relief."""
-    base = draw_colour(rng)
+    base = draw_colour(rng, (0.09, 0.15, 0.6))
     other, tile = near_colour(rng, base, 0.4), rng.uniform(0.7, 1.3)
 
     def albedo(s: Surface) -> Array:
-        height, shade = _relief(bank, "cloud", s, tile, 4.0)
+        height, shade = _relief(bank, "cloud", s, tile, 2.2)
         speckle = _look(bank, "grain", s, 0.35 * tile)
         return mix(base, other, 2.2 * height - 0.6) * (shade * (0.55 + 0.9 * speckle))
 
@@ -79,7 +85,7 @@ def rock(rng: Generator, bank: Bank) -> Material:
 
 def planks(rng: Generator, bank: Bank) -> Material:
     """Boards with grain and dark gaps."""
-    base = draw_colour(rng)
+    base = draw_colour(rng, (0.09, 0.45, 0.65))
     dark, tile = base * 0.45, rng.uniform(0.8, 1.3)
     upright, offset = rng.random() < 0.5, rng.random()
 
@@ -114,14 +120,14 @@ def painted_metal(rng: Generator, bank: Bank) -> Material:
 
 def bark(rng: Generator, bank: Bank) -> Material:
     """Furrowed bark along the axis; rings of growth on the cut faces."""
-    base = draw_colour(rng)
+    base = draw_colour(rng, (0.07, 0.35, 0.4))
     deep, heart = base * 0.3, near_colour(rng, np.maximum(base * 1.5, 0.2), 0.2)
     tile = rng.uniform(0.45, 0.8)
 
     def albedo(s: Surface) -> Array:
         turned = Surface(s.v, 2 * s.u, s.cap, s.footprint, (s.slant[1], s.slant[0]), s.height)
         furrow, shade = _relief(bank, "wood", turned, tile, 3.5)
-        rings = 0.75 + 0.25 * np.sin(s.u * np.float32(2 * np.pi / 0.07))
+        rings = 0.75 + 0.3 * _waves(s.u, 0.17, s.footprint)
         body = mix(deep, base, 2.6 * furrow - 0.75) * shade
         return np.asarray(body + (heart[:, None] * rings - body) * s.cap)
 
@@ -146,12 +152,12 @@ def plastic(rng: Generator, bank: Bank) -> Material:
 
 def rubber(rng: Generator, bank: Bank) -> Material:
     """Ribbed rubber with lugs across the tread, dusty."""
-    base = draw_colour(rng) * 0.55
+    base = draw_colour(rng, (0.1, 0.1, 0.35)) * 0.55
     dust, lugs = near_colour(rng, draw_colour(rng), 0.2), rng.uniform(0.07, 0.12)
 
     def albedo(s: Surface) -> Array:
         pattern = np.sin(s.u * np.float32(2 * np.pi / lugs) + 14 * np.abs(s.v % 0.2 - 0.1)) > -0.2
-        flank = 0.8 + 0.2 * np.sin(s.v * np.float32(2 * np.pi / 0.06))
+        flank = 0.8 + 0.25 * _waves(s.v, 0.08, s.footprint)
         groove = np.where(s.cap > 0.6, flank, 0.35 + 0.65 * pattern)
         powder = _look(bank, "cloud", s, 0.7)
         return np.asarray(mix(base, dust, 1.6 * powder - 0.65) * groove)
@@ -182,7 +188,7 @@ def ceramic(rng: Generator, bank: Bank) -> Material:
 
 def straw(rng: Generator, bank: Bank) -> Material:
     """Pressed stalks, tied with twine."""
-    base = draw_colour(rng)
+    base = draw_colour(rng, (0.13, 0.5, 0.75))
     dark, tile = base * 0.35, rng.uniform(0.5, 0.8)
     twine, gap = draw_colour(rng), rng.uniform(0.2, 0.35)
 
@@ -198,7 +204,7 @@ def straw(rng: Generator, bank: Bank) -> Material:
 
 def leaves(rng: Generator, bank: Bank) -> Material:
     """Foliage: bright leaf by dark gap."""
-    base = draw_colour(rng)
+    base = draw_colour(rng, (0.29, 0.5, 0.5))
     other, tile = near_colour(rng, base, 0.35), rng.uniform(0.5, 0.9)
 
     def albedo(s: Surface) -> Array:

@@ -18,6 +18,11 @@ SIDE = 256
 LEVELS = 7
 
 
+def turned(matrix: Array, vectors: Array) -> Array:
+    """A matrix (M, K) times vectors (K, ...), summed in one order whatever the number of threads."""
+    return np.asarray(np.einsum("mk,k...->m...", matrix, vectors))
+
+
 class Bank:
     """Tileable maps with values in [0, 1], mean near 0.5, and unbiased sensor noise.
 

@@ -108,7 +108,7 @@ def shrub(rng: Generator) -> Shape:
 def tent(rng: Generator) -> Shape:
     """A ridge tent."""
     height = rng.uniform(0.7, 1.1)
-    return prism(height * rng.uniform(1.0, 1.5), height, height * rng.uniform(1.1, 1.8), 0.04)
+    return prism(height * rng.uniform(1.0, 1.5), height, height * rng.uniform(1.1, 1.8), 0.02)
 
 
 def _ball(rng: Generator) -> Shape:

@@ -21,7 +21,7 @@ def photograph(rng: np.random.Generator, bank: Bank, light: Array) -> NDArray[np
     values = np.sqrt(exposed / (1 + 0.45 * exposed)) * np.float32(255)
     axis = np.linspace(-1, 1, size, dtype=np.float32) ** 2
     values *= (1 - rng.uniform(0, 0.13) * (axis[:, None] + axis[None, :]))[..., None]
-    sigma = abs(rng.normal(0, 0.45)) * size / 160
+    sigma = abs(rng.normal(0, 0.38)) * size / 160
     if sigma > 0.25:
         values = cv2.GaussianBlur(values, (0, 0), sigma)
     values += bank.sensor(size, rng) * np.float32(np.exp(rng.uniform(0, 1.7)))

@@ -79,7 +79,8 @@ def _draw(rng: np.random.Generator, scene: Arrangement, seed: int) -> Scene:
     rays = camera.rays()
     around = surround(rng, bank(seed), scene, rays)
     received = _ground_light(scene, rays, around.reach)
-    colour = np.where(around.ground, around.albedo * received, around.distant).reshape(3, -1)
+    lit = around.albedo * received
+    colour = (around.distant + (lit - around.distant) * around.ground).reshape(3, -1)
     reach = around.reach.ravel().copy()
     owner = np.zeros(size * size, np.uint8)
     full: list[int] = []
@@ -98,8 +99,8 @@ def _draw(rng: np.random.Generator, scene: Arrangement, seed: int) -> Scene:
         reach[index[solid]] = hits.reach[front][solid]
     instance, things = _name(owner, far_first, full, min_pixels(size))
     depth = reach * np.einsum("k,kn->n", camera.turn[2], rays.reshape(3, -1))
-    image = photograph(rng, bank(seed), np.moveaxis(colour.reshape(3, size, size), 0, 2))
-    return Scene(image, instance.reshape(size, size), around.ground, depth.reshape(size, size), things)
+    image = photograph(rng, bank(seed), np.ascontiguousarray(colour.T).reshape(size, size, 3))
+    return Scene(image, instance.reshape(size, size), around.ground > 0.5, depth.reshape(size, size), things)
 
 
 def _ground_light(scene: Arrangement, rays: Array, reach: Array) -> Array:
@@ -124,7 +125,7 @@ def _shade(item: Item, light: Light, hits: Hits, eye: Array, pixel_angle: float)
     footprint = 1.3 * float(hits.reach.mean()) * pixel_angle
     surface = Surface(u, v, cap, footprint, (float(to_sun[0] + to_sun[2]) * 0.7, float(to_sun[1])), height)
     albedo = material.albedo(surface)
-    facing = np.clip(to_sun @ hits.normal, 0, 1)
+    facing = np.clip(np.einsum("k,kn->n", to_sun, hits.normal), 0, 1)
     up = 0.5 + 0.5 * hits.normal[1]
     foot = 0.45 + 0.55 * np.clip(hits.point[1] / np.float32(0.35 * height), 0, 1)
     soft = (light.sky[:, None] * up + light.bounce[:, None] * (1 - up)) * foot

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pretrain.data.scenes.noise import Array
+from pretrain.data.scenes.noise import Array, turned
 
 Generator = np.random.Generator
 
@@ -123,10 +123,10 @@ def lump(rng: Generator, width: float, height: float, depth: float, rough: float
     def distance(p: Array) -> Array:
         q = (p - middle) / radii
         r = np.sqrt(np.einsum("kn,kn->n", q, q))
-        swell = np.sin(waves @ q + phases)
+        swell = np.sin(turned(waves, q) + phases)
         r = r - rough * (swell[0] + 0.5 * swell[1] + 0.3 * swell[2])
         if cuts:
-            r = np.maximum(r, (normals @ q - offsets).max(axis=0) + 1)
+            r = np.maximum(r, (turned(normals, q) - offsets).max(axis=0) + 1)
         return np.asarray((r - 1) * smallest * np.float32(0.8))
 
     reach = 1 + 1.3 * rough
@@ -146,7 +146,7 @@ def bush(rng: Generator, width: float, height: float) -> Shape:
     wave = np.float32(2 * np.pi / 0.14)
 
     def distance(p: Array) -> Array:
-        apart = np.einsum("kn,kn->n", p, p) - 2 * (centres.T @ p) + squares
+        apart = np.einsum("kn,kn->n", p, p) - 2 * (turned(centres.T, p)) + squares
         d = (np.sqrt(np.maximum(apart, 0)) - radii[:, None]).min(axis=0)
         x, y, z = p * wave
         return np.asarray(d + 0.035 * np.sin(x + np.sin(z)) * np.sin(y + np.sin(x)) * np.sin(z + 0.7 * y))

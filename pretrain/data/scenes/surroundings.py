@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pretrain.data.scenes.arrange import Arrangement, Light
-from pretrain.data.scenes.colours import draw_colour, near_colour
+from pretrain.data.scenes.colours import draw_colour, fade, near_colour
 from pretrain.data.scenes.noise import Array, Bank
 
 GROUNDS = {  # map: (smallest, largest tile in metres, relief, contrast)
@@ -34,13 +34,13 @@ class Surroundings:
         albedo: Reflectance of the ground, (3, H, W).
         distant: Light from the backdrop, (3, H, W).
         reach: Distance along each ray to ground or backdrop in metres, infinite in the sky, (H, W).
-        ground: Which pixels show the ground, (H, W).
+        ground: Share of a pixel that shows the ground, (H, W).
     """
 
     albedo: Array
     distant: Array
     reach: Array
-    ground: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    ground: Array
 
 
 def surround(rng: np.random.Generator, bank: Bank, scene: Arrangement, rays: Array) -> Surroundings:
@@ -59,11 +59,12 @@ def surround(rng: np.random.Generator, bank: Bank, scene: Arrangement, rays: Arr
     wall_t = np.minimum(to_wall, 60)
     u = wall_t * (cos * x - sin * z)
     v = height + wall_t * y
-    distant, open_sky = _wall(rng, bank, light, u, v, distance * camera.pixel_angle)
-    sky = _sky(rng, bank, light, rays)
-    distant = np.where(open_sky, sky, distant)
-    reach = np.where(ground, to_ground, np.where(open_sky, np.float32(np.inf), to_wall))
-    return Surroundings(albedo, distant, reach, ground)
+    footprint = distance * camera.pixel_angle
+    wall, over = _wall(rng, bank, light, u, v, footprint)
+    beyond = np.clip(over / footprint + 0.5, 0, 1)
+    distant = wall + (_sky(rng, bank, light, rays) - wall) * beyond
+    reach = np.where(ground, to_ground, np.where(over > 0, np.float32(np.inf), to_wall))
+    return Surroundings(albedo, distant, reach, np.clip(0.5 - v / footprint, 0, 1))
 
 
 def _ground(
@@ -80,8 +81,8 @@ def _ground(
     here = bank.spread(name, u, v, 1.6 * footprint / tile)
     lit = bank.spread(name, u + cos * lx - sin * lz, v + sin * lx + cos * lz, 1.6 * footprint / tile)
     patches = bank.look("blotch", u * np.float32(0.17), v * np.float32(0.17), 1 / 64)
-    base, other = draw_colour(rng), draw_colour(rng)
-    second = near_colour(rng, base, 0.35) if rng.random() < 0.6 else 0.5 * (base + other)
+    base = fade(draw_colour(rng), 0.35)
+    second = near_colour(rng, base, 0.35) if rng.random() < 0.6 else fade(draw_colour(rng), 0.5)
     weight = np.clip(4 * patches - 1.5, 0, 1)
     tone = np.clip(1 + contrast * (here - 0.5) + relief * (here - lit), 0.2, 2.0)
     return (base[:, None, None] + (second - base)[:, None, None] * weight) * tone
@@ -89,14 +90,15 @@ def _ground(
 
 def _wall(
     rng: np.random.Generator, bank: Bank, light: Light, u: Array, v: Array, footprint: float
-) -> tuple[Array, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
-    """Light from a wall at coordinates u, v in metres, and where the sky shows above it."""
+) -> tuple[Array, Array]:
+    """Light from a wall at coordinates u, v in metres, and the height above its top."""
     name = WALLS[rng.integers(len(WALLS))]
     natural = name in ("leaf", "cobble", "ridge", "grain")
     tile = rng.uniform(1.2, 3.0)
     top = rng.uniform(1.0, 3.0) if rng.random() < 0.65 else 50.0
     edge = rng.uniform(0.2, 0.9) * (bank.look("blotch", u / 9, 0 * u, 1 / 128) - 0.5) * 2 if natural else 0.0
-    base, other = draw_colour(rng), draw_colour(rng)
+    base = fade(draw_colour(rng), 0.35)
+    other = near_colour(rng, base, 0.3) if rng.random() < 0.7 else fade(draw_colour(rng), 0.5)
     here = bank.look(name, u / tile, v / tile, footprint / tile)
     stain = bank.look("cloud", u / 6, v / 6, footprint / 6)
     weight = np.clip(3 * stain - 1.1, 0, 0.7)
@@ -104,13 +106,13 @@ def _wall(
     if rng.random() < 0.5:  # panels, doors, openings: large plain structure
         panel = rng.uniform(0.9, 2.2)
         place = (u / np.float32(panel) + rng.random()) % 1
-        low, high = sorted(rng.uniform(0.1, 2.6, 2))
-        inside = (place > 0.3) & (place < 0.75) & (v > low) & (v < high)
-        fresh = np.where(inside, draw_colour(rng)[:, None, None] * (0.6 + 0.6 * stain), fresh)
+        low = rng.uniform(0.0, 1.6)
+        inside = (place > 0.3) & (place < 0.75) & (v > low) & (v < low + rng.uniform(0.5, 2.0))
+        fresh = np.where(inside, fade(draw_colour(rng), 0.3)[:, None, None] * (0.3 + 0.7 * stain), fresh)
     facing = max(0.0, -float(light.direction[2]))
     fall = np.clip(0.55 + 0.35 * v, 0.5, 1.0)  # darker towards its foot
     received = (light.sky * 0.6 + light.bounce + light.sun * facing * 0.9)[:, None, None]
-    return fresh * received * fall, v > top + edge
+    return fresh * received * fall, v - (top + edge)
 
 
 def _sky(rng: np.random.Generator, bank: Bank, light: Light, rays: Array) -> Array:
