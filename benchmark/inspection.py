@@ -24,7 +24,7 @@ class Inspection:
         tensors: All its tensors.
         parameters: Numbers in all its tensors, buffers included.
         dtypes: Types of its tensors and how many there are of each.
-        prefixes: First parts of the tensors' names and how many tensors begin so.
+        prefixes: First two parts of the tensors' names and how many tensors begin so.
         format: Naming format; None where no format fits, and `problem` says why.
         arch: Architecture; None likewise.
         trunk: Tensors of the trunk.
@@ -67,7 +67,7 @@ class Inspection:
             f"  arch       {self.arch or 'unknown'}",
             f"  size       {self.size_bytes / 1e6:.1f} MB; {self.tensors} tensors ({kinds})",
             f"  trunk      {self.trunk} tensors; {self.parameters:,} numbers in the whole file",
-            "  names      " + ", ".join(f"{name}* ({count})" for name, count in self.prefixes.items()),
+            "  names      " + ", ".join(f"{name} ({count})" for name, count in self.prefixes.items()),
         ]
         if self.dropped:
             lines.append(f"  dropped    {', '.join(self.dropped)}")
@@ -94,7 +94,7 @@ def inspect(path: Path) -> Inspection:
     path = Path(path)
     tree, metadata = checkpoint.read_tensors(path)
     tensors = tensor_names(tree)
-    prefixes = Counter(name.partition(".")[0] + "." * ("." in name) for name in tensors)
+    prefixes = Counter(_prefix(name) for name in tensors)
     found = Inspection(
         path=str(path),
         size_bytes=path.stat().st_size,
@@ -119,3 +119,9 @@ def inspect(path: Path) -> Inspection:
         meta=source.meta,
         notes=source.notes,
     )
+
+
+def _prefix(name: str) -> str:
+    """Return a tensor's first two name parts, "state_dict.layer1.", or the whole of a shorter name."""
+    parts = name.split(".")
+    return name if len(parts) < 3 else f"{parts[0]}.{parts[1]}."

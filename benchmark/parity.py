@@ -46,7 +46,7 @@ def compare(
 
     Raises:
         RuntimeError: A network does not load strictly.
-        ValueError: A map is not finite, or vanishes, so that comparing proves nothing.
+        ValueError: A map is not finite, or does not depend on the image, so that comparing proves nothing.
     """
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         network = source.network().float().eval()
@@ -86,8 +86,10 @@ def _rows(weights: str, source: Source, network: nn.Module, target: nn.Module) -
         scale, apart = left.abs().max().item(), (left - right).abs().max().item()
         if not torch.isfinite(torch.tensor([scale, apart])).all():
             raise ValueError(f"The maps of {stage} are not finite.")
-        if left.std().item() <= 1e-6 * scale:
-            raise ValueError(f"The maps of {stage} are constant, so comparing them proves nothing.")
+        if (left[0] - left[1]).abs().max().item() <= 1e-6 * scale:
+            raise ValueError(
+                f"The maps of {stage} are the same for two different images: the network is dead."
+            )
         rows.append({"weights": weights, "stage": stage, "max_abs": apart, "max_rel": apart / scale})
     return rows
 

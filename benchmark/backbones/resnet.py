@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ _BLOCKS = {
     "resnet152": (3, 8, 36, 3),
 }
 _BASIC = ("resnet18", "resnet34")  # two 3x3 convolutions a block; the others have bottlenecks
-_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(\w+)\.")
+_IN_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(.+)")
 
 ARCHS = tuple(_BLOCKS)
 
@@ -59,20 +59,18 @@ def config(arch: str, **overrides: Any) -> dict[str, Any]:
 
 
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
-    """Tell the architecture from plain names: the blocks of each stage and the kind of block."""
+    """Tell the architecture from plain names: the blocks of each stage and the kind of block.
+
+    A tensor too many or too few does not mislead: a block counts when it has three tensors, and most of the
+    blocks decide on their kind.
+    """
     if "conv1.weight" not in tensors:
         return None
-    numbers = defaultdict(set)
-    layers = set()
-    for stage, block, layer in filter(None, (_parts(name) for name in tensors)):
-        numbers[stage].add(block)
-        layers.add(layer)
-    found = tuple(max(numbers[stage], default=-1) + 1 for stage in (1, 2, 3, 4))
-    basic = "conv3" not in layers
-    return next((arch for arch in ARCHS if blocks(arch) == found and (arch in _BASIC) == basic), None)
-
-
-def _parts(name: str) -> tuple[int, int, str] | None:
-    """Return stage, block and layer of a name within a stage."""
-    match = _BLOCK.match(name)
-    return (int(match[1]), int(match[2]), match[3]) if match else None
+    layers = defaultdict(set)  # (stage, block) -> its tensors
+    for match in filter(None, map(_IN_BLOCK.match, tensors)):
+        layers[int(match[1]), int(match[2])].add(match[3])
+    whole = {place: names for place, names in layers.items() if len(names) >= 3}
+    counts = Counter(stage for stage, _ in whole)
+    bottlenecks = sum("conv3.weight" in names for names in whole.values())
+    found = (tuple(counts[stage] for stage in (1, 2, 3, 4)), 2 * bottlenecks < len(whole))
+    return next((arch for arch in ARCHS if (blocks(arch), arch in _BASIC) == found), None)
