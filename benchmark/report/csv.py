@@ -8,14 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+_FORMULA = ("=", "+", "-", "@", "\t", "'")
 
 
 def render(frame: pd.DataFrame) -> str:
     """Write a table as CSV with Unix line ends; NaN is an empty cell.
 
     Floats are in their shortest exact form. A text that a spreadsheet would take for a formula gets an
-    apostrophe before it (and so does one that begins with an apostrophe, so that nothing is ambiguous).
+    apostrophe before it (and so does one that begins with an apostrophe, so that nothing is ambiguous). A
+    carriage return becomes a space: readers take it for the end of a line.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -27,7 +28,8 @@ def render(frame: pd.DataFrame) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        text = value.replace("\r", " ")
+        return f"'{text}" if text.startswith(_FORMULA) else text
     if pd.isna(value):
         return ""
     return repr(float(value)) if isinstance(value, float) else str(value)

@@ -13,7 +13,7 @@ from benchmark.report import markdown, number
 from benchmark.stats import Summary
 from benchmark.table import Cell, leaderboard, wide
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+FORMULA = ("=", "+", "-", "@", "\t", "'")
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 
 
@@ -28,6 +28,7 @@ def test_csv_round_trip(rows):
     assert header == ["method", "mean", "n"]
     assert len(lines) == len(rows)
     for (method, mean, n), (cell, value, count) in zip(rows, lines, strict=True):
+        method = method.replace("\r", " ")
         assert not cell.startswith(FORMULA) or cell[0] == "'"
         assert cell.removeprefix("'") == method if method.startswith(FORMULA) else cell == method
         assert value == "" if math.isnan(mean) else float(value) == mean
