@@ -164,7 +164,7 @@ def prism(width: float, height: float, length: float, hang: float) -> Shape:
         x, y, z = p
         sag = hang * np.sin(np.clip(y / height, 0, 1) * np.pi)
         roof = np.abs(z) * across + (y - height) * up + sag
-        solid = np.maximum(np.maximum(roof, np.abs(x) - length / 2), -y)
+        solid = np.maximum(np.maximum(roof, np.abs(x) - length / 2), np.abs(y - height / 2) - height / 2)
         return np.asarray(solid * np.float32(0.9))
 
     def wrap(p: Array, n: Array) -> tuple[Array, Array, Array]:

@@ -12,8 +12,8 @@ from pretrain.data.scenes.arrange import Item, Light
 from pretrain.data.scenes.camera import Camera
 from pretrain.data.scenes.noise import Array, turned
 
-STEPS = 9
-STRIDE = 1.35
+STEPS = 14
+STRIDE = 1.2
 """Steps are longer than the distance allows; a ray that lands inside takes one step back at the end."""
 SHADOW_STEPS = 6
 
