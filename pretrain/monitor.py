@@ -53,8 +53,8 @@ class CollapseHook(Hook):
             self._warned = True
             warn(
                 runner,
-                f"the features have collapsed after {runner.iter + 1} steps: std {std:.4f} of 1, effective rank"
-                f" {rank:.1f}; a lower learning rate or a larger queue may help.",
+                f"the features have collapsed after {runner.iter + 1} steps: std {std:.4f} of 1, effective"
+                f" rank {rank:.1f}; a lower learning rate or a larger queue may help.",
             )
 
     def _listen(self, module: nn.Module, inputs: Any, output: Tensor) -> None:

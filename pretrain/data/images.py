@@ -42,8 +42,8 @@ def find(images: str) -> Source:
     """Find the images at `images`: one place, or several joined by ':'.
 
     A place is a folder (searched recursively; its subfolders are classes when every image lies in one), a
-    text file with one path a line (relative to the file's folder), or a data root with a densebench.json whose
-    "pretrain" block names such a list. Several places have no labels.
+    text file with one path a line (relative to the file's folder), or a data root with a densebench.json
+    whose "pretrain" block names such a list. Several places have no labels.
 
     Raises:
         DensebenchError: A place or a listed file does not exist, or there is no image.

@@ -1,0 +1,94 @@
+"""Run under torchrun, or alone: train a few steps on one fixed global batch and write down what came out."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pretrain import backbones, methods
+from pretrain.engine import launch
+from pretrain.method import Sample
+from pretrain.modules import distributed
+
+SIZE = 8
+
+
+def without_batch_norm(module):
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, nn.Identity())
+        without_batch_norm(child)
+
+
+class Loss(nn.Module):
+    def __init__(self, method):
+        super().__init__()
+        self.method = method
+
+    def forward(self, views):
+        return self.method.loss(views)["loss"]
+
+
+def build(name):
+    backbone = backbones.build("resnet18", seed=0)
+    without_batch_norm(backbone)
+    torch.manual_seed(0)
+    return methods.load(name)(backbone, image_size=32, queue_size=20, ema_momentum=0.9, hidden=32)
+
+
+def share_of_batch(method, rank, ranks):
+    image = np.random.default_rng(0).integers(0, 256, (SIZE, 40, 40, 3), dtype=np.uint8)
+    mine = range(rank * SIZE // ranks, (rank + 1) * SIZE // ranks)
+    augment = method.views()
+    return method.collate([augment(Sample(image[i], i), np.random.default_rng(i)) for i in mine])
+
+
+def train(name, rank, ranks):
+    """Three steps; returns the losses over the global batch, the queue and the final weights' sums."""
+    method = build(name)
+    views = share_of_batch(method, rank, ranks)
+    model = Loss(method) if ranks == 1 else DistributedDataParallel(Loss(method), broadcast_buffers=False)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    losses = []
+    for step in range(3):
+        torch.manual_seed(100 * rank + step)
+        method.before_step(step / 3)
+        loss = model(views)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(distributed.gather(loss.detach()[None]).mean()))
+    norms = [float(parameter.detach().double().norm()) for parameter in method.parameters()]
+    return {"losses": losses, "queue": method.queue.keys.flatten().tolist(), "norms": norms}
+
+
+def shuffling(rank, ranks):
+    """Whether unshuffle undoes shuffle, and which samples this rank encodes meanwhile."""
+    mine = torch.arange(4) + 4.0 * rank
+    torch.manual_seed(rank)
+    order = distributed.shared_order(4 * ranks, mine.device)
+    there = distributed.shuffle(mine, order)
+    back = distributed.unshuffle(there, order)
+    return {"restored": bool(torch.equal(back, mine)), "encoded": distributed.gather(there).tolist()}
+
+
+def main(out):
+    torch.set_num_threads(1)
+    launch.join_process_group()
+    rank, ranks = distributed.world()
+    found = {name: train(name, rank, ranks) for name in ("moco_v2", "densecl")}
+    found["shuffling"] = shuffling(rank, ranks)
+    if ranks > 1:
+        distributed.unshuffle = lambda keys, order: keys
+        found["not unshuffled"] = train("moco_v2", rank, ranks)
+    if rank == 0:
+        Path(out).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,157 @@
+"""Every loss against plain loops written from the papers' equations, and against lightly."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lightly.loss import NTXentLoss
+from lightly.models.utils import select_most_similar
+
+from pretrain.losses.classification import cross_entropy, sigmoid_cross_entropy
+from pretrain.losses.dense import dense_info_nce, match
+from pretrain.losses.info_nce import info_nce
+
+TEMPERATURE = 0.2
+
+
+def unit(*shape, seed):
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def dot(a, b):
+    return sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
+
+
+def naive_info_nce(query, positive, negatives, temperature):
+    """MoCo, Eq. 1, term by term."""
+    terms = []
+    for q, k in zip(query, positive, strict=True):
+        numerator = math.exp(dot(q, k) / temperature)
+        others = sum(math.exp(dot(q, n) / temperature) for n in negatives)
+        terms.append(-math.log(numerator / (numerator + others)))
+    return sum(terms) / len(terms)
+
+
+def naive_match(query, key):
+    """DenseCL, Section 3.4: the most similar key location of every query location."""
+    rows = []
+    for f, g in zip(query, key, strict=True):
+        row = []
+        for a in f:
+            similarity = [dot(a, b) / math.sqrt(dot(a, a) * dot(b, b)) for b in g]
+            row.append(similarity.index(max(similarity)))
+        rows.append(row)
+    return torch.tensor(rows)
+
+
+def naive_dense(query, key, correspondence, negatives, temperature):
+    """DenseCL, Eq. 2, with every logit divided by the temperature."""
+    per_image = []
+    for r, t, c in zip(query, key, correspondence, strict=True):
+        per_image.append(naive_info_nce(r, [t[j] for j in c], negatives, temperature))
+    return sum(per_image) / len(per_image)
+
+
+@pytest.fixture
+def dense():
+    query, key = unit(3, 6, 8, seed=0), unit(3, 6, 8, seed=1)
+    features, key_features = (
+        torch.randn(3, 6, 10, generator=torch.Generator().manual_seed(s)) for s in (2, 3)
+    )
+    return query, key, features, key_features, unit(12, 8, seed=4)
+
+
+def test_info_nce_is_the_papers_equation():
+    query, positive, negatives = unit(5, 8, seed=0), unit(5, 8, seed=1), unit(12, 8, seed=2)
+    expected = naive_info_nce(query, positive, negatives, TEMPERATURE)
+    assert float(info_nce(query, positive, negatives, TEMPERATURE)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_info_nce_is_lightlys():
+    query, positive = unit(5, 8, seed=0), unit(5, 8, seed=1)
+    peer = NTXentLoss(temperature=TEMPERATURE, memory_bank_size=(16, 8))
+    peer(query, positive)  # fills the bank's first keys
+    negatives = peer.memory_bank.bank.clone()
+    negatives = negatives.T if negatives.shape[0] == 8 else negatives
+    expected = peer(query, positive)
+    assert float(info_nce(query, positive, negatives, TEMPERATURE)) == pytest.approx(
+        float(expected), rel=1e-5
+    )
+
+
+def test_info_nce_without_the_positive_in_the_denominator_is_another_loss():
+    query, positive, negatives = unit(5, 8, seed=0), unit(5, 8, seed=1), unit(12, 8, seed=2)
+    right = info_nce(query, positive, negatives, TEMPERATURE)
+    logits = query @ negatives.T / TEMPERATURE
+    dropped = (logits.logsumexp(dim=1) - (query * positive).sum(dim=1) / TEMPERATURE).mean()
+    assert abs(float(right - dropped)) > 1e-2
+
+
+def test_an_unnormalised_queue_gives_another_loss():
+    query, positive, negatives = unit(5, 8, seed=0), unit(5, 8, seed=1), unit(12, 8, seed=2)
+    right = info_nce(query, positive, negatives, TEMPERATURE)
+    assert abs(float(right - info_nce(query, positive, 3 * negatives, TEMPERATURE))) > 1e-2
+
+
+def test_match_is_the_papers_equation(dense):
+    _, _, features, key_features, _ = dense
+    assert torch.equal(match(features, key_features), naive_match(features, key_features))
+
+
+def test_match_ignores_the_features_lengths(dense):
+    _, _, features, key_features, _ = dense
+    longer = key_features * torch.linspace(0.1, 9, 6)[None, :, None]
+    assert torch.equal(match(features, longer), match(features, key_features))
+
+
+def test_match_picks_what_lightly_picks(dense):
+    _, key, features, key_features, _ = dense
+    index = match(features, key_features)[:, :, None].expand(-1, -1, key.shape[2])
+    assert torch.equal(key.gather(1, index), select_most_similar(features, key_features, key))
+
+
+def test_dense_loss_is_the_papers_equation(dense):
+    query, key, features, key_features, negatives = dense
+    correspondence = naive_match(features, key_features)
+    expected = naive_dense(query, key, correspondence, negatives, TEMPERATURE)
+    found = dense_info_nce(query, key, correspondence, negatives, TEMPERATURE)
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+
+
+def test_dense_loss_depends_on_the_matching(dense):
+    query, key, features, key_features, negatives = dense
+    right = dense_info_nce(query, key, match(features, key_features), negatives, TEMPERATURE)
+    transposed = dense_info_nce(query, key, match(key_features, features), negatives, TEMPERATURE)
+    same_place = dense_info_nce(query, key, torch.arange(6).expand(3, 6), negatives, TEMPERATURE)
+    assert abs(float(right - transposed)) > 1e-3
+    assert abs(float(right - same_place)) > 1e-3
+
+
+def test_losses_are_computed_in_float32_under_autocast():
+    query, positive, negatives = unit(5, 64, seed=0), unit(5, 64, seed=1), unit(200, 64, seed=2)
+    plain = info_nce(query, positive, negatives, TEMPERATURE)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = info_nce(query, positive, negatives, TEMPERATURE)
+    assert cast.dtype == torch.float32
+    assert torch.equal(plain, cast)
+
+
+def test_classification_losses_are_their_equations():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 5, generator=generator)
+    label = torch.tensor([0, 3, 4, 1])
+    rows = [[float(x) for x in row] for row in logits]
+    expected = [
+        -row[y] + math.log(sum(map(math.exp, row))) for row, y in zip(rows, label.tolist(), strict=True)
+    ]
+    assert float(cross_entropy(logits, label)) == pytest.approx(sum(expected) / 4, rel=1e-6)
+
+    present = (torch.rand(4, 5, generator=generator) > 0.5).float()
+    probability = [[1 / (1 + math.exp(-x)) for x in row] for row in rows]
+    expected = [
+        -math.log(p if y else 1 - p)
+        for row, targets in zip(probability, present.tolist(), strict=True)
+        for p, y in zip(row, targets, strict=True)
+    ]
+    assert float(sigmoid_cross_entropy(logits, present)) == pytest.approx(sum(expected) / 20, rel=1e-6)

@@ -1,0 +1,261 @@
+"""Methods as wholes: their loss step by step, their switches, and the published numbers of their recipes."""
+
+import copy
+
+import mmengine.optim.scheduler as schedulers
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pretrain import backbones, methods
+from pretrain.errors import DensebenchError, UsageError
+from pretrain.losses.dense import dense_info_nce, match
+from pretrain.losses.info_nce import info_nce
+from pretrain.method import Labels, Sample
+from pretrain.recipe import Recipe, keywords_of
+from pretrain.schedule import optimizer, schedules
+
+
+def build(name, **keywords):
+    backbone = backbones.build("resnet18", seed=0)
+    torch.manual_seed(0)
+    return methods.load(name)(backbone, image_size=64, **keywords)
+
+
+def batch(method, size=4):
+    image = np.random.default_rng(0).integers(0, 256, (size, 80, 80, 3), dtype=np.uint8)
+    augment = method.views()
+    return method.collate([augment(Sample(image[i], i), np.random.default_rng(i)) for i in range(size)])
+
+
+def test_densecl_is_the_papers_loss_step_by_step():
+    method = build("densecl", queue_size=32, loss_weight=0.3, temperature=0.15)
+    views = batch(method)
+    queue, dense_queue = method.queue.keys.clone(), method.dense_queue.keys.clone()
+    student, teacher = copy.deepcopy(method.encoder), copy.deepcopy(method.teacher)
+    found = method.loss(views)
+
+    f, g = student.backbone(views.images[0]), teacher.backbone(views.images[1])  # (B, C, 2, 2)
+    q, k = F.normalize(student.head(f), dim=1), F.normalize(teacher.head(g), dim=1)
+    r, t = student.dense_head(f).flatten(2).transpose(1, 2), teacher.dense_head(g).flatten(2).transpose(1, 2)
+    correspondence = match(f.flatten(2).transpose(1, 2), g.flatten(2).transpose(1, 2))
+    whole = info_nce(q, k, queue, 0.15)
+    dense = dense_info_nce(F.normalize(r, dim=2), F.normalize(t, dim=2), correspondence, dense_queue, 0.15)
+    torch.testing.assert_close(found["loss"], 0.7 * whole + 0.3 * dense)
+
+    torch.testing.assert_close(method.queue.keys[:4], k)
+    torch.testing.assert_close(method.dense_queue.keys[:4], F.normalize(t.mean(dim=1), dim=1))
+    torch.testing.assert_close(method.dense_queue.keys.norm(dim=1), torch.ones(32))
+
+
+def test_moco_is_the_papers_loss_step_by_step():
+    method = build("moco_v2", queue_size=32)
+    views = batch(method)
+    queue = method.queue.keys.clone()
+    student, teacher = copy.deepcopy(method.encoder), copy.deepcopy(method.teacher)
+    found = method.loss(views)
+    q, k = F.normalize(student(views.images[0]), dim=1), F.normalize(teacher(views.images[1]), dim=1)
+    torch.testing.assert_close(found["loss"], info_nce(q, k, queue, 0.2))
+    torch.testing.assert_close(method.queue.keys[:4], k)
+    torch.testing.assert_close(method.queue.keys[4:], queue[4:])
+
+
+@pytest.mark.parametrize("name", ["densecl", "moco_v2"])
+def test_gradients_reach_the_student_and_not_the_teacher(name):
+    method = build(name, queue_size=32)
+    method.loss(batch(method))["loss"].backward()
+    assert all(parameter.grad is not None for parameter in method.encoder.parameters())
+    assert all(parameter.grad is None for parameter in method.teacher.parameters())
+    assert all(parameter.requires_grad for parameter in method.export().parameters())
+
+
+@pytest.mark.parametrize("name", ["densecl", "moco_v2"])
+def test_the_teacher_follows_before_the_step(name):
+    method = build(name, queue_size=32, ema_momentum=0.9)
+    before = next(method.teacher.parameters()).clone()
+    with torch.no_grad():
+        next(method.encoder.parameters()).add_(1.0)
+    method.before_step(0.0)
+    torch.testing.assert_close(next(method.teacher.parameters()), before + 0.1)
+
+
+def test_densecl_switches_change_what_they_name():
+    losses = {}
+    for matching in ("backbone", "projected", "random"):
+        method = build("densecl", queue_size=32, matching=matching)
+        torch.manual_seed(1)
+        losses[matching] = method.loss(batch(method))
+    assert len({float(terms["loss_dense"]) for terms in losses.values()}) == 3
+    assert len({float(terms["loss_global"]) for terms in losses.values()}) == 1
+
+    method = build("densecl", queue_size=32, grid=3)
+    _, dense, _, features = method.encoder(batch(method).images[0])
+    assert dense.shape == (4, 9, 128)
+    assert features.shape == (4, 9, 512)
+    with pytest.raises(UsageError, match="matching"):
+        build("densecl", matching="nearest")
+
+
+def test_lambda_weighs_the_two_losses():
+    for weight, term in ((0.0, "loss_global"), (1.0, "loss_dense")):
+        method = build("densecl", queue_size=32, loss_weight=weight)
+        terms = method.loss(batch(method))
+        torch.testing.assert_close(terms["loss"], terms[term])
+
+
+def test_supervised_follows_the_data():
+    kind = methods.load("supervised")
+    assert kind.data_keywords(Labels(("a", "b", "c"), multi=True)) == {"classes": 3, "multi_label": True}
+    with pytest.raises(DensebenchError, match="labels"):
+        kind.data_keywords(None)
+    method = build("supervised", classes=3, multi_label=True)
+    views = batch(method)
+    views.label = torch.tensor([[1.0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]])
+    logits = method.classifier(method.backbone(views.images[0]).mean(dim=(2, 3)))
+    expected = F.binary_cross_entropy_with_logits(logits, views.label)
+    torch.testing.assert_close(method.loss(views)["loss"], expected, rtol=1e-4, atol=1e-5)
+    assert len(views.images) == 1
+
+
+PUBLISHED = {
+    ("densecl", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "batch_size": 256, "schedule": "cosine"},
+    ("densecl", "coco-800e"): {"epochs": 800, "lr": 0.3, "batch_size": 256, "schedule": "cosine"},
+    ("moco_v2", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "batch_size": 256, "schedule": "cosine"},
+    ("moco_v2", "coco-800e"): {"epochs": 800, "lr": 0.3, "batch_size": 256, "schedule": "cosine"},
+    ("supervised", "imagenet-90e"): {"epochs": 90, "lr": 0.1, "milestones": (30, 60), "schedule": "step"},
+}
+
+
+@pytest.mark.parametrize(("name", "recipe"), PUBLISHED)
+def test_recipes_have_the_published_numbers(name, recipe):
+    chosen = methods.load(name).recipes[recipe]
+    for field, value in PUBLISHED[name, recipe].items():
+        assert getattr(chosen, field) == value, field
+    assert (chosen.sgd_momentum, chosen.weight_decay, chosen.warmup_epochs) == (0.9, 1e-4, 0)
+    assert chosen.iterations is None
+    assert chosen.source
+
+
+@pytest.mark.parametrize("name", ["densecl", "moco_v2"])
+def test_keywords_have_the_papers_defaults(name):
+    published = {
+        "dimension": 128,
+        "queue_size": 65536,
+        "temperature": 0.2,
+        "ema_momentum": 0.999,
+        "image_size": 224,
+        "crop_scale": (0.2, 1.0),
+    }
+    keywords = keywords_of(methods.load(name))
+    assert {key: keywords[key] for key in published} == published
+    if name == "densecl":
+        assert (keywords["loss_weight"], keywords["matching"], keywords["grid"]) == (0.5, "backbone", None)
+    augment = methods.load(name)(backbones.build("resnet18"), queue_size=4).views()
+    assert (augment.jitter, augment.jitter_probability) == ((0.4, 0.4, 0.4, 0.1), 0.8)
+    assert (augment.grey_probability, augment.blur_probability, augment.blur_sigma) == (0.2, 0.5, (0.1, 2.0))
+
+
+def test_resnet50_heads_have_the_papers_widths():
+    method = methods.load("densecl")(backbones.build("resnet50"), queue_size=4)
+    shapes = [tuple(layer.weight.shape) for layer in method.encoder.head.layers[::2]]
+    assert shapes == [(2048, 2048), (128, 2048)]
+    shapes = [tuple(layer.weight.shape) for layer in method.encoder.dense_head.layers[::2]]
+    assert shapes == [(2048, 2048, 1, 1), (128, 2048, 1, 1)]
+
+
+def rates(recipe, steps, images):
+    """The learning rate of every step, as mmengine's schedulers set it."""
+    wrapper = optimizer(torch.nn.Linear(1, 1), recipe)
+    built = []
+    for settings in schedules(recipe, steps, images):
+        kind = getattr(schedulers, settings["type"])
+        built.append(kind(wrapper, **{key: value for key, value in settings.items() if key != "type"}))
+    found = []
+    for _ in range(steps):
+        found.append(wrapper.param_groups[0]["lr"])
+        wrapper.optimizer.step()
+        for scheduler in built:
+            scheduler.step()
+    return np.array(found)
+
+
+def test_the_cosine_schedule_ends_at_zero():
+    found = rates(Recipe("test", iterations=40, lr=0.4), steps=40, images=100)
+    np.testing.assert_allclose(found, 0.2 * (1 + np.cos(np.pi * np.arange(40) / 40)), rtol=1e-6)
+
+
+def test_the_step_schedule_and_the_warmup():
+    recipe = Recipe("test", epochs=9, batch_size=10, lr=0.1, schedule="step", milestones=(3, 6))
+    expected = np.repeat([0.1, 0.01, 0.001], 30)
+    np.testing.assert_allclose(rates(recipe, recipe.steps(100), 100), expected, rtol=1e-6)
+
+    warm = Recipe("test", epochs=4, batch_size=10, lr=0.1, warmup_epochs=1)
+    found = rates(warm, 40, 100)
+    assert found[0] == pytest.approx(1e-4)
+    assert np.all(np.diff(found[:10]) > 0)
+    assert found[10] == pytest.approx(0.1)
+    assert np.all(np.diff(found[10:]) < 0)
+    assert found[-1] < 0.001
+
+
+def test_overrides_reach_the_recipe_then_the_method():
+    kind = methods.load("densecl")
+    typed = {"lr": "1", "epochs": "0.5", "clip_grad": "1.0", "grid": "7", "matching": "random"}
+    typed["crop_scale"] = "0.5, 1"
+    recipe = kind.recipes["scenes"].with_overrides(typed, keywords_of(kind))
+    assert (recipe.lr, recipe.epochs, recipe.iterations, recipe.clip_grad) == (1.0, 0.5, None, 1.0)
+    assert recipe.method["grid"] == 7
+    assert recipe.method["matching"] == "random"
+    assert recipe.method["crop_scale"] == (0.5, 1)
+    assert recipe.method["image_size"] == kind.recipes["scenes"].method["image_size"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ({"loss_weigth": "1"}, "Did you mean 'loss_weight'"),
+        ({"momentum": "0.9"}, "sgd_momentum"),
+        ({"lr": "fast"}, "of type float"),
+        ({"batch_size": "1.5"}, "of type int"),
+        ({"batch_size": "0"}, "at least 1"),
+        ({"schedule": "cosin"}, "Did you mean 'cosine'"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_the_choices(typed, message):
+    kind = methods.load("densecl")
+    with pytest.raises(UsageError, match=message):
+        kind.recipes["scenes"].with_overrides(typed, keywords_of(kind))
+
+
+def test_backbones_are_drawn_from_their_seed_alone():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = backbones.build("resnet18", seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    second, other = backbones.build("resnet18", seed=3), backbones.build("resnet18", seed=4)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name])
+    assert not torch.equal(first.conv1.weight, other.conv1.weight)
+
+
+def test_backbones_declare_their_maps():
+    for arch in ("resnet18", "resnet50"):
+        backbone = backbones.build(arch, seed=0).eval()
+        with torch.no_grad():
+            maps = backbone.stages(torch.zeros(1, 3, 64, 96))
+        for found, channels, stride in zip(
+            maps, backbone.layout.channels, backbone.layout.strides, strict=True
+        ):
+            assert found.shape == (1, channels, 64 // stride, 96 // stride)
+        norms = {name: value for name, value in backbone.state_dict().items() if name.endswith("bn2.weight")}
+        assert all(bool((value == 1).all()) for value in norms.values())
+    assert set(backbones.names()) == {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"}
+
+
+def test_unknown_names_come_with_the_closest():
+    with pytest.raises(UsageError, match="Did you mean 'densecl'"):
+        methods.load("densecl2")
+    with pytest.raises(UsageError, match="Did you mean 'resnet18'"):
+        backbones.build("resnet-18")

@@ -1,0 +1,193 @@
+"""Pretraining from the call to the checkpoint: exact resume, and bad input."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pretrain import backbones, checkpoint
+from pretrain.errors import DensebenchError, UsageError
+from pretrain.train import pretrain
+
+STEPS = 10
+TINY = {"iterations": str(STEPS), "batch_size": "6", "image_size": "32", "queue_size": "16", "hidden": "32"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    generator = np.random.default_rng(0)
+    for number in range(14):
+        grid = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(grid).resize((60, 48)).save(folder / f"{number}.jpg")
+    return folder
+
+
+def run(method, photographs, out, *, seed=0, **more):
+    options = {"workers": 0, "overrides": TINY, "progress": lambda done, total: None, **more}
+    return pretrain(method, "resnet18", photographs, "scenes", out, seed=seed, **options)
+
+
+def tensors(path):
+    return checkpoint.load(path).tensors
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(photographs, tmp_path_factory):
+    return run("densecl", photographs, tmp_path_factory.mktemp("uninterrupted"))
+
+
+def test_training_changes_every_weight_and_says_how(uninterrupted, photographs):
+    found = checkpoint.load(uninterrupted)
+    start = backbones.build("resnet18", seed=0).state_dict()
+    assert found.tensors.keys() == start.keys()
+    assert not any(torch.equal(found.tensors[name], start[name]) for name in start if name.endswith("weight"))
+    meta = found.meta
+    assert (meta.arch, meta.method, meta.recipe, meta.seed) == ("resnet18", "densecl", "scenes", 0)
+    assert meta.data == photographs.name
+    assert meta.epochs == pytest.approx(STEPS * 6 / 14)
+    assert meta.mean == (123.675, 116.28, 103.53)
+    assert meta.wall_time_s > 0
+    assert list((uninterrupted.parent / "tensorboard").iterdir())
+
+
+def test_a_finished_run_returns_at_once(uninterrupted, photographs):
+    before = uninterrupted.stat().st_mtime_ns
+    steps = []
+    assert (
+        run("densecl", photographs, uninterrupted.parent, progress=lambda *step: steps.append(step))
+        == uninterrupted
+    )
+    assert not steps
+    assert uninterrupted.stat().st_mtime_ns == before
+
+
+def test_workers_and_another_seed(uninterrupted, photographs, tmp_path):
+    assert same(tensors(run("densecl", photographs, tmp_path / "a", workers=2)), tensors(uninterrupted))
+    assert not same(tensors(run("densecl", photographs, tmp_path / "b", seed=1)), tensors(uninterrupted))
+
+
+PROGRAM = """
+import sys, torch
+from pretrain.train import pretrain
+torch.set_num_threads(1)
+pretrain("densecl", "resnet18", sys.argv[1], "scenes", sys.argv[2], overrides=eval(sys.argv[3]), workers=1,
+         save_seconds=0.0, progress=lambda done, total: print(done, flush=True))
+"""
+
+
+def test_a_killed_run_continues_exactly(uninterrupted, photographs, tmp_path):
+    command = [sys.executable, "-c", PROGRAM, str(photographs), str(tmp_path), repr(TINY)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as killed:
+        while killed.stdout.readline().strip() != "6":
+            assert killed.poll() is None
+        killed.send_signal(signal.SIGKILL)
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+    steps = []
+    resumed = run("densecl", photographs, tmp_path, progress=lambda done, total: steps.append(done))
+    assert 6 <= steps[0] <= 8
+    assert same(tensors(resumed), tensors(uninterrupted))
+
+
+def test_ctrl_c_saves_a_state_that_continues_exactly(uninterrupted, photographs, tmp_path):
+    def interrupt(done, total):
+        if done == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(DensebenchError, match="state is kept in"):
+        run("densecl", photographs, tmp_path, progress=interrupt)
+    steps = []
+    resumed = run("densecl", photographs, tmp_path, progress=lambda done, total: steps.append(done))
+    assert steps[0] == 5
+    assert same(tensors(resumed), tensors(uninterrupted))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not (tmp_path / "state.pth").exists()
+
+
+def test_a_folder_of_another_run_is_refused(uninterrupted, photographs):
+    with pytest.raises(UsageError, match="holds another pretraining: seed is 0 there and 1 here"):
+        run("densecl", photographs, uninterrupted.parent, seed=1)
+
+
+def test_random_exports_the_drawn_backbone(tmp_path):
+    first = pretrain("random", "resnet18", "/no/images/needed", "scenes", tmp_path / "a", seed=5)
+    second = pretrain("random", "resnet18", "/no/images/needed", "imagenet-200e", tmp_path / "b", seed=5)
+    assert same(tensors(first), tensors(second))
+    assert same(tensors(first), backbones.build("resnet18", seed=5).state_dict())
+    assert not same(
+        tensors(first), tensors(pretrain("random", "resnet18", "", "scenes", tmp_path / "c", seed=6))
+    )
+    Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
+    with pytest.raises(UsageError, match="trains nothing"):
+        pretrain("random", "resnet18", tmp_path, "scenes", tmp_path / "d", overrides={"iterations": "3"})
+
+
+def test_a_broken_image_stops_the_run_or_is_counted(photographs, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for file in photographs.iterdir():
+        data = file.read_bytes()
+        (folder / file.name).write_bytes(data[: len(data) // 2] if file.name == "3.jpg" else data)
+    for workers in (0, 1):
+        with pytest.raises(DensebenchError, match=r"3\.jpg cannot be read as an image") as caught:
+            run("moco_v2", folder, tmp_path / "strict", workers=workers)
+        assert "Traceback" not in str(caught.value)
+    done = run("moco_v2", folder, tmp_path / "lenient", workers=1, skip_unreadable=True)
+    assert "1 unreadable images skipped" in checkpoint.load(done).meta.data
+    assert "3.jpg" in (tmp_path / "lenient" / "unreadable.txt").read_text()
+    (log,) = (tmp_path / "lenient").glob("*/*.log")
+    assert "unreadable" in log.read_text()
+
+
+def test_collapse_is_logged_and_warned_of_once(photographs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pretrain.train.LOOK_INTERVAL", 2)
+    monkeypatch.setattr("pretrain.train.LOG_INTERVAL", 2)
+    run("moco_v2", photographs, tmp_path / "healthy")
+    assert "collapsed" not in capsys.readouterr().err
+    (log,) = (tmp_path / "healthy").glob("*/*.log")
+    assert "effective_rank" in log.read_text()
+    assert "feature_std" in log.read_text()
+
+    def same_for_all(module, inputs, output):
+        return torch.ones_like(output) + 1e-4 * output
+
+    original = backbones.resnet.ResNet.forward
+    monkeypatch.setattr(
+        backbones.resnet.ResNet, "forward", lambda self, x: same_for_all(self, x, original(self, x))
+    )
+    run("moco_v2", photographs, tmp_path / "collapsed")
+    assert capsys.readouterr().err.count("the features have collapsed") == 1
+
+
+def test_supervised_learns_the_folders(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr("pretrain.train.LOG_INTERVAL", 2)
+    for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(6):
+            image = np.random.default_rng(number).integers(0, 40, (40, 40, 3)) + np.array(colour)
+            Image.fromarray(image.astype(np.uint8)).save(tmp_path / "images" / name / f"{number}.png")
+    tiny = {key: value for key, value in TINY.items() if key in ("iterations", "batch_size", "image_size")}
+    done = run("supervised", tmp_path / "images", tmp_path / "out", overrides={**tiny, "clip_grad": "5.0"})
+    (log,) = (tmp_path / "out").glob("*/*.log")
+    assert checkpoint.load(done).meta.method == "supervised"
+    assert "grad_norm" in log.read_text()
+    with pytest.raises(DensebenchError, match="labels"):
+        run("supervised", photographs, tmp_path / "none", overrides=tiny)

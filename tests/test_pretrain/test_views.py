@@ -1,0 +1,157 @@
+"""Views: their geometry really maps pixels, and their colours are torchvision's."""
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.functional as peer
+from PIL import Image
+from torchvision.transforms import InterpolationMode, RandomResizedCrop
+
+from pretrain.method import Sample
+from pretrain.views import colour
+from pretrain.views.crop import crop, random_box
+from pretrain.views.normalise import MEAN, STD, normalise
+from pretrain.views.sample import RandomViews
+
+
+def photograph(height=90, width=120, seed=0):
+    """Smooth colours, as photographs have."""
+    grid = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def plain(**changes):
+    settings = {"jitter_probability": 0.0, "grey_probability": 0.0, "blur_probability": 0.0}
+    return RandomViews(**{**settings, **changes})
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_box_and_flip_say_where_every_pixel_went(seed):
+    height, width, size = 100, 200, 64
+    rows, columns = np.mgrid[0:height, 0:width]
+    painted = np.stack([columns, rows, np.zeros_like(rows)], axis=2).astype(np.uint8)  # colour = coordinates
+    views = plain(image_size=size)(Sample(painted, 3), np.random.default_rng(seed))
+    for image, box, flip in zip(views.images, views.boxes, views.flips, strict=True):
+        x0, y0, x1, y1 = box.tolist()
+        centres = (np.arange(size) + 0.5) / size
+        x = x0 + (x1 - x0) * (centres[::-1] if flip else centres) - 0.5
+        y = y0 + (y1 - y0) * centres - 0.5
+        found = image.permute(1, 2, 0).numpy() * np.array(STD) + np.array(MEAN)
+        inner = slice(2, -2)
+        assert np.abs(found[inner, inner, 0] - x[None, inner]).max() < 1.1
+        assert np.abs(found[inner, inner, 1] - y[inner, None]).max() < 1.1
+
+
+def test_both_flips_occur():
+    flips = [bool(plain()(Sample(photograph(), 0), np.random.default_rng(s)).flips[0]) for s in range(40)]
+    assert 8 < sum(flips) < 32
+
+
+def test_boxes_are_distributed_as_torchvisions():
+    height, width, scale = 90, 160, (0.2, 1.0)
+    generator = np.random.default_rng(0)
+    ours = np.array([random_box(height, width, generator, scale) for _ in range(4000)], dtype=float)
+    torch.manual_seed(0)
+    image = torch.zeros(3, height, width)
+    theirs = []
+    for _ in range(4000):
+        top, left, h, w = RandomResizedCrop.get_params(image, list(scale), [3 / 4, 4 / 3])
+        theirs.append((left, top, left + w, top + h))
+    theirs = np.array(theirs, dtype=float)
+    for measure in (
+        lambda b: b[:, 0],
+        lambda b: b[:, 1],
+        lambda b: b[:, 2] - b[:, 0],
+        lambda b: b[:, 3] - b[:, 1],
+    ):
+        a, b = measure(ours), measure(theirs)
+        assert abs(a.mean() - b.mean()) < 4 * np.hypot(a.std(), b.std()) / np.sqrt(4000)
+        assert abs(a.std() / b.std() - 1) < 0.1
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 400), (400, 10)])
+def test_extreme_images_get_the_central_crop_of_torchvision(height, width):
+    top, left, h, w = RandomResizedCrop.get_params(torch.zeros(3, height, width), [0.9, 1.0], [3 / 4, 4 / 3])
+    assert random_box(height, width, np.random.default_rng(0), (0.9, 1.0)) == (left, top, left + w, top + h)
+
+
+@pytest.mark.parametrize("size", [32, 112])
+def test_crop_is_close_to_torchvisions(size):
+    image = photograph()
+    box = (10, 5, 100, 85)
+    ours = crop(image, box, size, flip=True).astype(int)
+    pil = peer.hflip(
+        peer.resized_crop(Image.fromarray(image), 5, 10, 80, 90, [size, size], InterpolationMode.BILINEAR)
+    )
+    difference = np.abs(ours - np.asarray(pil, dtype=int))
+    assert difference.mean() < 1.5
+    assert np.abs(ours - np.asarray(peer.hflip(pil), dtype=int)).mean() > 10
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "amounts", "tolerance"),
+    [
+        (colour.adjust_brightness, peer.adjust_brightness, (0.6, 1.0, 1.4), 1),
+        (colour.adjust_contrast, peer.adjust_contrast, (0.6, 1.0, 1.4), 2),
+        (colour.adjust_saturation, peer.adjust_saturation, (0.6, 1.0, 1.4), 2),
+        # Both quantise the hue to 256 steps, of up to 6 levels each.
+        (colour.adjust_hue, peer.adjust_hue, (-0.1, 0.0, 0.1, 0.4), 12),
+    ],
+)
+def test_colours_are_torchvisions(ours, theirs, amounts, tolerance):
+    image = photograph(seed=3)
+    for amount in amounts:
+        expected = np.asarray(theirs(Image.fromarray(image), amount), dtype=int)
+        found = ours(image, amount).astype(int)
+        assert np.abs(found - expected).max() <= tolerance
+        assert np.abs(found - expected).mean() < 1.5
+
+
+def test_greyscale_is_torchvisions():
+    image = photograph(seed=4)
+    expected = np.asarray(peer.to_grayscale(Image.fromarray(image), 3), dtype=int)
+    assert np.abs(colour.greyscale(image).astype(int) - expected).max() <= 1
+
+
+def test_blur_has_the_gaussians_width():
+    point = np.zeros((61, 61, 3), dtype=np.uint8)
+    point[30, 30] = 255
+    for sigma in (1.0, 2.0):
+        blurred = colour.blur(point, sigma)[..., 0].astype(float)
+        profile = blurred.sum(axis=0) / blurred.sum()
+        deviation = np.sqrt((profile * (np.arange(61) - 30) ** 2).sum())
+        assert deviation == pytest.approx(sigma, rel=0.15)
+
+
+def test_normalise_gives_zero_mean_and_unit_scale():
+    image = photograph()
+    expected = (torch.tensor(image) - torch.tensor(MEAN)) / torch.tensor(STD)
+    torch.testing.assert_close(normalise(image), expected.permute(2, 0, 1))
+
+
+def test_the_generator_alone_decides():
+    sample = Sample(photograph(), 0)
+    augment = RandomViews(image_size=48)
+    np.random.seed(1)
+    first = augment(sample, np.random.default_rng([5, 2, 0]))
+    np.random.seed(2)
+    torch.manual_seed(2)
+    second = augment(sample, np.random.default_rng([5, 2, 0]))
+    other = augment(sample, np.random.default_rng([5, 3, 0]))
+    for a, b, c in zip(first.images, second.images, other.images, strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+    assert not torch.equal(first.images[0], first.images[1])
+
+
+def test_small_views_are_blurred_in_proportion():
+    always = {"blur_probability": 1.0, "blur_sigma": (2.0, 2.0), "crop_scale": (1.0, 1.0), "flip": 0.0}
+    edge = np.zeros((224, 224, 3), dtype=np.uint8)
+    edge[:, 112:] = 255
+
+    def widest(size):
+        view = plain(image_size=size, **always)(Sample(edge, 0), np.random.default_rng(0))
+        level = view.images[0][0, size // 2] * STD[0] + MEAN[0]
+        return int(((level > 12) & (level < 243)).sum()) / size
+
+    assert widest(112) == pytest.approx(widest(224), abs=0.02)
