@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchmark.shell import Verbs, key_values, perform
+from benchmark.shell import Verbs, key_values, literal, perform
 
 app = typer.Typer(
     cls=Verbs,
@@ -202,7 +202,7 @@ def run(
         out=out,
         data_spec=data_spec,
         force=force,
-        overrides=key_values(settings),
+        overrides={key: literal(value) for key, value in key_values(settings).items()},
         precision=precision,
         workers=workers,
         skip_unreadable=skip_unreadable,

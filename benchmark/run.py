@@ -12,6 +12,7 @@ from benchmark import compose, convert, data_spec, manifest, provenance, task
 from benchmark.claim import claim
 from benchmark.convert import Backbone
 from benchmark.data_check import unreadable
+from benchmark.quiet import quiet
 from benchmark.result import Key, Record, exists, fingerprint, read, write
 from pretrain.engine import precision as precisions
 from pretrain.engine.launch import is_main_process, world_size
@@ -184,7 +185,8 @@ class _Run:
     def _finetune(
         self, composed: compose.Composed, folder: Path, on_event: Callable[[Event], None] | None
     ) -> dict[str, float]:
-        from benchmark.finetune import Job, finetune, reported
+        with quiet():
+            from benchmark.finetune import Job, finetune, reported
 
         def on_step(step: int, steps: int) -> None:
             if on_event is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -66,6 +68,14 @@ def key_values(settings: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+def literal(text: str) -> Any:
+    """Read a value as Python writes it (0.02, True, (3, 4)); a word stands for itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
 def perform(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run a command and return its exit status.
 
@@ -73,12 +83,15 @@ def perform(app: typer.Typer, arguments: Sequence[str]) -> int:
     DENSEBENCH_DEBUG=1) lets an error that densebench did not foresee show its traceback.
     """
     debug = "--debug" in arguments or os.environ.get("DENSEBENCH_DEBUG", "") not in ("", "0")
+    if not debug:
+        warnings.simplefilter("ignore")  # libraries' advice to programmers is nothing for users
     command = typer.main.get_command(app)
     try:
         status = command.main(spread(arguments), prog_name="densebench", standalone_mode=False)
         sys.stdout.flush()
     except DensebenchError as error:
-        return _complain(error.message, error.mend, error.status)
+        interrupted = isinstance(error.__context__, KeyboardInterrupt)
+        return _complain(error.message, error.mend, INTERRUPTED if interrupted else error.status)
     except _WrongUsage as error:
         path = error.ctx.command_path if error.ctx else "densebench"
         message = error.format_message().replace("Value error, ", "")
