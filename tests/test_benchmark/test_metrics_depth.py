@@ -48,6 +48,7 @@ def test_broken_variants_fail():
 def test_invalid_pixels_do_not_count():
     measured = measure([[[2.0, 7.0, 5.0, 5.0]]], [[[2.0, 0.0, 20.0, float("nan")]]])
     assert measured == {"delta1": 100, "delta2": 100, "delta3": 100, "rms": 0, "rel": 0}
+    assert measure([[[2.0, 7.0]]], [[[2.0, 0.0]]], min_depth=0.0) == measured
 
 
 def test_the_mean_is_over_images_not_pixels():

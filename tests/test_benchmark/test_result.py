@@ -1,6 +1,7 @@
 """Records are whole or absent, never silently overwritten, and survive what kills their writers."""
 
 import errno
+import fcntl
 import json
 import math
 import os
@@ -99,7 +100,14 @@ def damage_number(data):
     data["metrics"]["mIoU"] = float("nan")
 
 
-@pytest.mark.parametrize("damage", [damage_schema, damage_protocol, damage_field, damage_number])
+def damage_certificate(data):
+    data["certificate"]["parity"] = float("inf")
+
+
+DAMAGES = [damage_schema, damage_protocol, damage_field, damage_number, damage_certificate]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_record_is_named_and_the_others_are_read(make_record, tmp_path, damage):
     good, bad = write(make_record(seed=0), tmp_path), write(make_record(seed=1), tmp_path)
     data = json.loads(bad.read_text())
@@ -273,6 +281,30 @@ from benchmark.result import Record, write
 Path.replace = lambda self, target: os.kill(os.getpid(), signal.SIGKILL)
 write(Record.from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), replace=True)
 """
+
+
+def test_whoever_comes_second_to_a_dead_lock_sees_the_first(tmp_path):
+    """Two have read the same dead holder; one waits at the lock file while the other writes itself into it."""
+    path = tmp_path / "record.json"
+    lock = path.with_name("record.json.lock")
+    dead = start(HOLD, path)
+    assert dead.stdout.readline() == "held\n"
+    dead.kill()
+    dead.wait()
+    with lock.open("r+") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        second = start(ALONE, path)
+        second.stdout.readline()
+        second.stdin.write("\n")
+        second.stdin.flush()
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(1.0)
+        with claim(tmp_path / "example"):
+            me = (tmp_path / "example.lock").read_text()
+        handle.truncate(0)
+        handle.write(me)
+    assert second.wait(10) == 1
+    assert lock.read_text() == me
 
 
 def test_killed_just_before_the_exchange(make_record, tmp_path):

@@ -68,6 +68,13 @@ def test_two_pretraining_seeds_are_two_rows(make_record):
     assert frame["n"].tolist() == [2, 2]
 
 
+def test_one_checkpoint_under_two_names_is_one_row(make_record):
+    records = [make_record(name="late", seed=0), make_record(name="early", seed=1)]
+    (first,), (second,) = (leaderboard(order)["checkpoint"].tolist() for order in (records, records[::-1]))
+    assert first == second
+    assert first.startswith("early@")
+
+
 def test_the_headline_comes_first_and_a_repeated_run_counts_once(make_record):
     record = make_record(
         metrics={"AP75": 1.0, "AP": 2.0, "AP50": 3.0},
