@@ -53,18 +53,22 @@ def surround(rng: np.random.Generator, bank: Bank, scene: Arrangement, rays: Arr
     cos, sin = math.cos(yaw), math.sin(yaw)
     facing = sin * x + cos * z
     to_wall = np.where(facing > 1e-3, distance / np.maximum(facing, 1e-3), np.inf).astype(np.float32)
-    ground = to_ground < to_wall
-    near = np.minimum(to_ground, 60)
-    albedo = _ground(rng, bank, light, near * x, near * z, near * camera.pixel_angle)
     wall_t = np.minimum(to_wall, 60)
-    u = wall_t * (cos * x - sin * z)
     v = height + wall_t * y
     footprint = distance * camera.pixel_angle
-    wall, over = _wall(rng, bank, light, u, v, footprint)
+    share = np.clip(0.5 - v / footprint, 0, 1)
+    low = int(np.argmax((share > 0).any(axis=1)))  # rows from here on show ground,
+    high = camera.size - int(np.argmax((share < 1).any(axis=1)[::-1]))  # and rows before this one backdrop
+    albedo, distant = np.zeros_like(rays), np.zeros_like(rays)
+    near = np.minimum(to_ground[low:], 60)
+    albedo[:, low:] = _ground(rng, bank, light, near * x[low:], near * z[low:], near * camera.pixel_angle)
+    u = wall_t[:high] * (cos * x[:high] - sin * z[:high])
+    wall, over = _wall(rng, bank, light, u, v[:high], footprint)
     beyond = np.clip(over / footprint + 0.5, 0, 1)
-    distant = wall + (_sky(rng, bank, light, rays) - wall) * beyond
-    reach = np.where(ground, to_ground, np.where(over > 0, np.float32(np.inf), to_wall))
-    return Surroundings(albedo, distant, reach, np.clip(0.5 - v / footprint, 0, 1))
+    distant[:, :high] = wall + (_sky(rng, bank, light, rays[:, :high]) - wall) * beyond
+    reach = np.minimum(to_ground, to_wall)
+    reach[:high][(over > 0) & (share[:high] < 1)] = np.inf
+    return Surroundings(albedo, distant, reach, share)
 
 
 def _ground(

@@ -72,7 +72,7 @@ def write(
     except OSError as error:
         raise DensebenchError(
             f"Scenes could not be written to {root}: {error.strerror or error}.",
-            "Free some space (about 100 kB a scene) or choose another folder, then type the command again.",
+            "Make room there (about 120 kB a scene) or choose another folder, and type the command again.",
         ) from error
     except BrokenProcessPool as error:
         raise DensebenchError(
@@ -122,7 +122,10 @@ def _draft(root: Path) -> Iterator[Path]:
         except BlockingIOError as error:
             raise DensebenchError(f"Another process is writing scenes to {root}.", "Wait for it.") from error
         for entry in draft.iterdir():
-            shutil.rmtree(entry)
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
         yield draft
     finally:
         os.close(handle)
