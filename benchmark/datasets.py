@@ -75,7 +75,7 @@ def _voc_masks(spec: DataSpec, section: Config, splits: list[str], common: Confi
         year = spec.root / "VOCdevkit" / split.partition("/")[0]
         parts.append(
             {
-                "type": "mmseg.PascalVOCDataset",
+                "type": "mmseg.BaseSegDataset",  # its VOC class knows the official classes only
                 "ann_file": str(manifest.voc_list(spec.root, split, "Segmentation").resolve()),
                 "data_prefix": {"img_path": str(year / "JPEGImages"), "seg_map_path": str(year / section["labels"])},
                 **common,
@@ -87,7 +87,9 @@ def _voc_masks(spec: DataSpec, section: Config, splits: list[str], common: Confi
 def _cityscapes(spec: DataSpec, section: Config, split: str, common: Config) -> Config:
     root = spec.root / "cityscapes"
     return {
-        "type": "mmseg.CityscapesDataset",
+        "type": "mmseg.BaseSegDataset",
+        "img_suffix": "_leftImg8bit.png",
+        "seg_map_suffix": "_gtFine_labelTrainIds.png",
         "data_prefix": {
             "img_path": str(root / "leftImg8bit" / split),
             "seg_map_path": str(root / "gtFine" / split),

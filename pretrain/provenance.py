@@ -1,4 +1,4 @@
-"""Where a file comes from: the commit and the versions that made it."""
+"""Where a file or a number comes from: commit, versions and device."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import platform
 import subprocess
 from pathlib import Path
 
+import torch
+
 DISTRIBUTIONS = (
     "densebench",
     "torch",
     "torchvision",
     "timm",
     "onedl-mmengine",
+    "onedl-mmcv",
+    "onedl-mmdetection",
+    "onedl-mmsegmentation",
     "numpy",
     "opencv-python-headless",
+    "pycocotools",
 )
 
 
@@ -46,3 +52,11 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def device() -> str:
+    """Name what computes: the GPU, or the processor and its threads."""
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    processor = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
+    return f"{processor}, {torch.get_num_threads()} threads"

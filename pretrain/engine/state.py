@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -33,16 +34,15 @@ class StateHook(Hook):
 
     Args:
         path: The state's file.
-        seconds: Save when this much time has passed since the last save.
-        iterations: Save at every multiple of this iteration as well (0: never).
+        seconds: Save when this much time has passed since the last save; by default what the environment's
+            DENSEBENCH_SAVE_SECONDS says, else 60.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, path: str, seconds: float = 60.0, iterations: int = 0) -> None:
+    def __init__(self, path: str, seconds: float | None = None) -> None:
         self.path = Path(path)
-        self.seconds = seconds
-        self.iterations = iterations
+        self.seconds = float(os.environ.get("DENSEBENCH_SAVE_SECONDS", 60)) if seconds is None else seconds
         self._interrupted = False
         self._previous_handler: Any = None
         self._saved_at = 0.0
@@ -60,7 +60,8 @@ class StateHook(Hook):
     ) -> None:
         """Save when it is time to, or when the user wants to stop."""
         done = runner.iter + 1
-        wish = torch.tensor([float(self._interrupted), float(self._is_due(done))])
+        due = time.monotonic() - self._saved_at > self.seconds
+        wish = torch.tensor([float(self._interrupted), float(due)])
         all_reduce(wish, op="max")
         interrupted, due = (bool(flag) for flag in wish)
         if done < runner.max_iters and (interrupted or due):
@@ -72,10 +73,6 @@ class StateHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Hand Ctrl-C back."""
         self._listen_no_more()
-
-    def _is_due(self, done: int) -> bool:
-        by_time = time.monotonic() - self._saved_at > self.seconds
-        return by_time or (self.iterations > 0 and done % self.iterations == 0)
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._interrupted:

@@ -1,0 +1,122 @@
+"""A task, a backbone and data become one config and one fingerprint."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark import compose, data_spec, manifest, task
+from benchmark.result import fingerprint
+from pretrain.errors import UsageError
+
+SPLIT = manifest.Split((Path("a.jpg"), Path("b.jpg")), (Path("a.png"), Path("b.png")), "digest")
+
+
+def composed(name="voc_seg_fcn_d8_20k.small", arch="resnet18", root="data", classes=("x", "y", "z"), **changes):
+    one = task.load(name)
+    found = manifest.Manifest(one.data, "made", tuple(classes), SPLIT, SPLIT, True)
+    spec = data_spec.DataSpec(Path(root), "made", {})
+    fields = {
+        "mode": "finetune",
+        "seed": 0,
+        "precision": "float32",
+        "world_size": 1,
+        "workers": 2,
+        "work_dir": Path("w"),
+        "overrides": {},
+    }
+    setting = compose.Setting(**{**fields, **{key: changes.pop(key) for key in list(changes) if key in fields}})
+    colours = {"mean": (1.0, 2.0, 3.0), "std": (4.0, 5.0, 6.0), "channel_order": "RGB", **changes}
+    return compose.compose(one, arch, spec, found, setting, **colours)
+
+
+def strings(value):
+    if isinstance(value, dict):
+        return [text for entry in value.values() for text in strings(entry)]
+    if isinstance(value, list | tuple):
+        return [text for entry in value for text in strings(entry)]
+    return [value] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize("name", task.names())
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+def test_every_task_composes_without_a_name_left_open(name, arch):
+    found = composed(name, arch, classes=("x", "y", "z"))
+    assert not [text for text in strings(found.config) if text.startswith("$")]
+    json.dumps(found.fingerprint)
+    width = {"resnet18": 512, "resnet50": 2048}[arch]
+    model = found.config["model"]["model"]
+    if model["type"] == "EncoderDecoder":
+        assert model["decode_head"]["in_channels"] == width
+        assert model["decode_head"]["num_classes"] == 3
+    assert model["data_preprocessor"]["mean"] == [1.0, 2.0, 3.0]
+    assert model["backbone"]["type"] == "ResNet"
+
+
+SAME = {
+    "architecture": {"arch": "resnet50"},
+    "input mean": {"mean": (9.0, 9.0, 9.0)},
+    "channel order": {"channel_order": "BGR"},
+    "paths": {"root": "elsewhere", "work_dir": Path("other")},
+    "workers": {"workers": 7},
+    "seed": {"seed": 3},
+}
+OTHER = {
+    "mode": {"mode": "linear"},
+    "frozen": {"mode": "frozen"},
+    "learning rate": {"overrides": {"optimizer.lr": 0.02}},
+    "iterations": {"overrides": {"schedule.iterations": 401}},
+    "head width": {"overrides": {"values.width": 64}},
+    "test images": {"overrides": {"values.max_test_images": 10}},
+    "precision": {"precision": "bfloat16"},
+    "norm and images per process": {"world_size": 2},
+    "classes": {"classes": ("x", "y", "other")},
+}
+
+
+@pytest.mark.parametrize("changes", SAME.values(), ids=SAME.keys())
+def test_what_is_provenance_leaves_the_fingerprint(changes):
+    assert fingerprint(composed(**changes).fingerprint) == fingerprint(composed().fingerprint)
+
+
+@pytest.mark.parametrize("changes", OTHER.values(), ids=OTHER.keys())
+def test_what_makes_numbers_incomparable_changes_the_fingerprint(changes):
+    assert fingerprint(composed(**changes).fingerprint) != fingerprint(composed().fingerprint)
+
+
+def test_sync_norm_becomes_plain_norm_on_one_process_only():
+    alone, together = composed(), composed(world_size=2)
+    assert "SyncBN" not in strings(alone.config)
+    assert "SyncBN" in strings(together.config)
+    assert together.config["train_dataloader"]["batch_size"] == 4
+    with pytest.raises(UsageError, match="3 processes"):
+        composed(world_size=3)
+
+
+def test_linear_replaces_the_head_and_drops_the_auxiliary_one():
+    model = composed(mode="linear").config["model"]
+    assert model["model"]["decode_head"]["type"] == "LinearHead"
+    assert model["model"]["auxiliary_head"] is None
+    assert "num_convs" not in model["model"]["decode_head"]
+    assert model["frozen"] is True
+
+
+def test_wrong_names_are_answered_with_the_closest():
+    with pytest.raises(UsageError, match=r"optimizer\.lr"):
+        composed(overrides={"optimizer.lrr": 1})
+    with pytest.raises(UsageError, match="no mode 'linear'"):
+        composed("voc_det_c4_24k", mode="linear")
+    with pytest.raises(UsageError, match="finetune"):
+        composed(mode="finetun")
+    with pytest.raises(UsageError, match="voc_seg_fcn_d8_20k"):
+        task.load("voc_seg_fcn_d8_20")
+
+
+def test_schedules():
+    step = compose.param_schedulers(task.load("voc_det_c4_24k").protocol["schedule"])
+    assert [one["type"] for one in step] == ["LinearLR", "MultiStepLR"]
+    assert step[0]["end"] == 100
+    poly = compose.param_schedulers(task.load("voc_seg_fcn_d8_20k").protocol["schedule"])
+    assert (poly[0]["type"], poly[0]["eta_min"], poly[0]["end"]) == ("PolyLR", 1e-4, 20000)
+    with pytest.raises(UsageError, match="step"):
+        compose.param_schedulers({"policy": "steps", "iterations": 3})
