@@ -284,7 +284,7 @@ write(Record.from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), replace=True
 
 
 def test_whoever_comes_second_to_a_dead_lock_sees_the_first(tmp_path):
-    """Two have read the same dead holder; one waits at the lock file while the other writes itself into it."""
+    """Two have read the same dead holder; one waits at the file while the other writes itself in."""
     path = tmp_path / "record.json"
     lock = path.with_name("record.json.lock")
     dead = start(HOLD, path)
