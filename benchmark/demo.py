@@ -1,0 +1,285 @@
+"""The whole way on embedded data: scenes, pretraining, conversion, fine-tuning, table and pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark import task as tasks_known
+from benchmark.estimate import Clock, Step, in_words
+from benchmark.live import Board
+from benchmark.report import csv
+from benchmark.result import Record, read
+from benchmark.table import leaderboard
+from pretrain import methods as methods_known
+from pretrain.errors import DensebenchError, unknown
+from pretrain.files import replacing
+
+if TYPE_CHECKING:
+    from benchmark.certificate import Certificate
+    from benchmark.run import Event
+
+ARCH = "resnet18"
+METHODS = ("random", "moco_v2", "densecl")
+TASKS = (
+    "voc_seg_fcn_d8_20k.demo",
+    "cityscapes_seg_fcn_d8_40k.demo",
+    "nyu_depth_byol.demo",
+    "voc_det_c4_24k.demo",
+    "coco_det_fpn_1x.demo",
+)
+QUICK_TASKS = TASKS[:3]
+TRAIN_SCENES, VAL_SCENES = 800, 200
+ITERATIONS = 400
+SECONDS = {"scenes": 30.0, "pretrain": 150.0, "certify": 15.0}
+TASK_SECONDS = dict(zip(TASKS, (25.0, 25.0, 25.0, 60.0, 90.0), strict=True))
+"""What a step costs on two cores: the first guess of the time left."""
+SOURCES = ("benchmark", "pretrain", "transfer_configs")
+PICTURED = 6  # images a task
+MATCHED = 24  # images whose views are matched
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a demo shows.
+
+    Attributes:
+        out: Where everything goes.
+        methods: The table's rows.
+        tasks: The table's columns.
+        seeds: Fine-tuning seeds.
+    """
+
+    out: Path
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def make(
+        cls,
+        out: Path,
+        *,
+        quick: bool = False,
+        methods: Sequence[str] = (),
+        tasks: Sequence[str] = (),
+        seeds: Sequence[int] = (0,),
+    ) -> Plan:
+        """Fill in what is not named.
+
+        Raises:
+            UsageError: There is no such method or task.
+        """
+        for kind, names, known in (
+            ("method", methods, methods_known.names()),
+            ("task", tasks, tasks_known.names()),
+        ):
+            for name in names:
+                if name not in known:
+                    raise unknown(kind, name, known)
+        columns = tuple(tasks) or (QUICK_TASKS if quick else TASKS)
+        return cls(out, tuple(dict.fromkeys(methods)) or METHODS, columns, tuple(dict.fromkeys(seeds)))
+
+    @property
+    def data(self) -> Path:
+        """The data root."""
+        return self.out / "data"
+
+    @property
+    def pretrained(self) -> tuple[str, ...]:
+        """The methods that have a pretraining."""
+        return tuple(method for method in self.methods if method != "random")
+
+    def folder(self, method: str) -> Path:
+        """Return where a method's pretraining lies."""
+        return self.out / "pretrain" / method
+
+    def checkpoint(self, method: str) -> Path:
+        """Return a method's checkpoint."""
+        return self.folder(method) / "checkpoint.safetensors"
+
+    def steps(self) -> dict[str, Step]:
+        """Return everything that has to be done, in order, with its cost."""
+        steps = {"scenes": Step("scenes", SECONDS["scenes"])}
+        for method in self.methods:
+            if method != "random":
+                steps[f"pretrain {method}"] = Step("pretrain", SECONDS["pretrain"])
+                steps[f"certify {method}"] = Step("certify", SECONDS["certify"])
+            for task, seed in self.cells():
+                steps[f"{method} {task} {seed}"] = Step(task, TASK_SECONDS.get(task, 60.0))
+        return steps
+
+    def cells(self) -> Iterator[tuple[str, int]]:
+        """Yield the task and seed of each run of a row."""
+        return ((task, seed) for task in self.tasks for seed in self.seeds)
+
+    def state(self) -> str:
+        """Return a hash of all that decides the numbers, which costs no import to compute."""
+        total = hashlib.sha256(json.dumps(asdict(self), default=str, sort_keys=True).encode())
+        root = Path(__file__).resolve().parent.parent
+        sources = [path for folder in SOURCES for path in sorted((root / folder).rglob("*.py"))]
+        for path in [*sources, self.data / "densebench.json", *map(self.checkpoint, self.pretrained)]:
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+        return total.hexdigest()
+
+
+def demonstrate(plan: Plan) -> list[Record]:
+    """Do what is not done yet, fill the table, and leave CSV and pictures in `plan.out`.
+
+    Raises:
+        DensebenchError: A step failed; what was finished is kept, and the same call continues.
+    """
+    clock = Clock(plan.steps())
+    board = Board(plan.methods, plan.tasks, ARCH, clock)
+    finished = _Finished(plan)
+    with board.shown():
+        records = finished.read()
+        if records is None:
+            records = _Demo(plan, board, clock).run()
+            finished.write(records)
+        else:
+            for record in records:
+                board.measured(record.method, record.task, record)
+    table = plan.out / "leaderboard.csv"
+    with replacing(table) as temporary:
+        temporary.write_text(csv.render(leaderboard(records)))
+    pictures = sorted((plan.out / "pictures").glob("*.png"))
+    board.say(f"{table}: the table for programs. {len(pictures)} pictures in {plan.out / 'pictures'}.")
+    board.say(f"Done in {in_words(clock.elapsed())}.")
+    return records
+
+
+class _Finished:
+    """The note that says which records a finished demo consists of; it spares a second one all imports."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._path = plan.out / "finished.json"
+
+    def read(self) -> list[Record] | None:
+        """Return the records, in the table's order; None where something is missing or was changed."""
+        try:
+            known = json.loads(self._path.read_text())
+            if known["state"] != self._plan.state():
+                return None
+            return [read(self._plan.out / "records" / name) for name in known["records"]]
+        except (OSError, ValueError, KeyError, TypeError, DensebenchError):
+            return None
+
+    def write(self, records: Sequence[Record]) -> None:
+        names = [record.key.path(Path()).name for record in records]
+        with replacing(self._path) as temporary:
+            temporary.write_text(json.dumps({"state": self._plan.state(), "records": names}, indent=1) + "\n")
+
+
+class _Demo:
+    """The work, step by step."""
+
+    def __init__(self, plan: Plan, board: Board, clock: Clock) -> None:
+        self._plan = plan
+        self._board = board
+        self._clock = clock
+        self._pictures = plan.out / "pictures"
+
+    def run(self) -> list[Record]:
+        """Do every step and return the records in the table's order."""
+        self._scenes()
+        records = []
+        for method in self._plan.methods:
+            if method != "random":
+                self._pretrain(method)
+                self._certify(method)
+            for task, seed in self._plan.cells():
+                records.append(self._fine_tune(method, task, seed))
+        return records
+
+    @contextmanager
+    def _step(self, name: str, what: str) -> Iterator[None]:
+        self._clock.start(name)
+        self._board.doing(what)
+        yield
+        self._clock.finish(name)
+
+    def _scenes(self) -> None:
+        from benchmark.report.sheet import sheet
+        from pretrain.data import scenes
+
+        with self._step("scenes", "rendering scenes"):
+            scenes.write(self._plan.data, TRAIN_SCENES, VAL_SCENES, 0, progress=self._progress)
+            picture = self._pictures / "scenes.png"
+            if not picture.exists():
+                sheet(self._plan.data, picture)
+
+    def _pretrain(self, method: str) -> None:
+        from pretrain.train import pretrain
+
+        with self._step(f"pretrain {method}", f"pretraining {method}"):
+            settings = {"iterations": str(ITERATIONS)}
+            folder = self._plan.folder(method)
+            pretrain(
+                method, ARCH, self._plan.data, "scenes", folder, overrides=settings, progress=self._progress
+            )
+            if method == "densecl":
+                self._correspondences(method)
+
+    def _correspondences(self, method: str) -> None:
+        from benchmark import data_spec, manifest
+        from benchmark.correspond import correspondences
+        from benchmark.report.correspondence import draw
+
+        picture = self._pictures / "correspondences.png"
+        if not picture.exists():
+            images = manifest.read(data_spec.read(self._plan.data), "voc_seg").test.images
+            draw(correspondences(self._plan.checkpoint(method), images[:MATCHED]), picture)
+
+    def _certify(self, method: str) -> None:
+        from benchmark import convert
+
+        with self._step(f"certify {method}", f"certifying {method}"):
+            for target in ("mmdet", "mmseg"):
+                backbone = convert.require(convert.convert(self._plan.checkpoint(method), to=target))
+                self._board.say(f"{method}: {in_short(backbone.certificate)}")
+
+    def _fine_tune(self, method: str, task: str, seed: int) -> Record:
+        from benchmark.run import Request, run_tasks
+
+        def on_event(event: Event) -> None:
+            if event.kind == "step":
+                self._board.running(method, task, event.step / event.steps)
+
+        checkpoint = "random" if method == "random" else str(self._plan.checkpoint(method))
+        shown = method == self._plan.methods[-1] and seed == self._plan.seeds[0]
+        request = Request(self._plan.data, arch=ARCH, out=self._plan.out, keep_model=shown)
+        with self._step(f"{method} {task} {seed}", f"{method} on {task}, seed {seed}"):
+            (record,) = run_tasks([task], checkpoint, [seed], request, on_event)
+            self._board.measured(method, task, record)
+            if shown:
+                self._predictions(record)
+        return record
+
+    def _predictions(self, record: Record) -> None:
+        from benchmark.predict import predict
+        from benchmark.report.predictions import draw
+
+        model = self._plan.out / "work" / record.key.path(Path()).stem / "model.pth"
+        if model.exists():
+            title = f"{record.task}: {record.method}, seed {record.seed}"
+            draw(predict(model.parent, PICTURED), title, self._pictures / f"{record.task}.png")
+            model.unlink()
+
+    def _progress(self, done: int, total: int) -> None:
+        self._board.advance(done / total)
+
+
+def in_short(certificate: Certificate) -> str:
+    """Write a certificate in one line."""
+    parity = max((row["max_rel"] for row in certificate.parity), default=float("nan"))
+    return (
+        f"certified for {certificate.target}: {certificate.filled} tensors filled, none missing or left over, "
+        f"maps agree to {parity:.0e}, sha256 {certificate.digest[:12]}"
+    )
