@@ -11,8 +11,8 @@ from pretrain.engine.precision import AutocastOptimWrapper, choose
 from pretrain.recipe import Recipe
 
 
-def optimizer(model: nn.Module, recipe: Recipe) -> AutocastOptimWrapper:
-    """Return the optimizer of the model's trainable parameters, in the recipe's precision.
+def optimizer(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
+    """Return mmengine's optimizer wrapper for the model's trainable parameters, in the recipe's precision.
 
     Raises:
         UsageError: There is no such precision.
@@ -25,7 +25,12 @@ def optimizer(model: nn.Module, recipe: Recipe) -> AutocastOptimWrapper:
     else:
         chosen = torch.optim.AdamW(parameters, **common)
     clip = None if recipe.clip_grad is None else {"max_norm": recipe.clip_grad}
-    return AutocastOptimWrapper(choose(recipe.precision), optimizer=chosen, clip_grad=clip)
+    return {
+        "type": AutocastOptimWrapper,
+        "precision": choose(recipe.precision),
+        "optimizer": chosen,
+        "clip_grad": clip,
+    }
 
 
 def schedules(recipe: Recipe, steps: int, images: int) -> list[dict[str, Any]]:

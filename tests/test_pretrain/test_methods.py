@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.registry import OPTIM_WRAPPERS
 
 from pretrain import backbones, methods
 from pretrain.errors import DensebenchError, UsageError
@@ -166,7 +167,7 @@ def test_resnet50_heads_have_the_papers_widths():
 
 def rates(recipe, steps, images):
     """The learning rate of every step, as mmengine's schedulers set it."""
-    wrapper = optimizer(torch.nn.Linear(1, 1), recipe)
+    wrapper = OPTIM_WRAPPERS.build(optimizer(torch.nn.Linear(1, 1), recipe))
     built = []
     for settings in schedules(recipe, steps, images):
         kind = getattr(schedulers, settings["type"])
