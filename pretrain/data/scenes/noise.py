@@ -75,15 +75,14 @@ class Bank:
 
     def spread(self, name: str, u: Array, v: Array, footprint: Array) -> Array:
         """Sample a map over a plane that recedes: the mipmap is chosen pixel by pixel. All (H, W)."""
-        lod = np.clip(np.log2(np.maximum(footprint * SIDE, 1.0)), 0, LEVELS - 1)
-        first = int(lod.min())
-        last = int(min(np.ceil(lod.max()), first + 4))
-        middle = (first + last) / 2
+        blur = np.clip(np.log2(np.maximum(footprint * SIDE, 1.0)), 0, LEVELS - 1)
+        first = int(blur.min())
+        last = int(min(np.ceil(blur.max()), first + 4))
         values = self.look(name, u, v, 2.0**first / SIDE)
         if last > first:
-            half = max(1, round(middle - first))
+            half = max(1, round((last - first) / 2))
             for level in range(first + half, last + half, half):
-                weight = np.clip((lod - (level - half)) / half, 0, 1)
+                weight = np.clip((blur - (level - half)) / half, 0, 1)
                 values = values + weight * (self.look(name, u, v, 2.0**level / SIDE) - values)
         return values
 

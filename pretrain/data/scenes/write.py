@@ -50,7 +50,8 @@ def write(
         val: Number of scenes in each held-out pool.
         seed: Same seed, same bytes. Scene k of a pool does not depend on `train`, `val` or `workers`.
         size: Side of the images in pixels.
-        workers: Number of processes; by default one for every 150 scenes, at most one for each core.
+        workers: Number of processes; by default one for every 150 scenes, at most one for each core. A script
+            that asks for several calls this under `if __name__ == "__main__":`.
         progress: Called with (scenes done, scenes in all) after every few scenes.
 
     Returns:
