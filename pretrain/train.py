@@ -134,7 +134,7 @@ def _train(
         },
         randomness={"seed": settings.seed},
         experiment_name=f"pretrain_{time.monotonic_ns()}",
-        cfg={} if on_gpu else {"model_wrapper_cfg": {"device_ids": None, "broadcast_buffers": False}},
+        cfg={} if on_gpu else {"model_wrapper_cfg": {"device_ids": None, "forward_sync_buffers": False}},
     )
     # The log goes to a file; the screen belongs to the progress bar.
     for handler in runner.logger.handlers:

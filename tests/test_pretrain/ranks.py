@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed
+from PIL import Image
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -14,6 +15,7 @@ from pretrain import backbones, methods
 from pretrain.engine import launch
 from pretrain.method import Sample
 from pretrain.modules import distributed
+from pretrain.train import pretrain
 
 SIZE = 8
 
@@ -77,6 +79,19 @@ def shuffling(rank, ranks):
     return {"restored": bool(torch.equal(back, mine)), "encoded": distributed.gather(there).tolist()}
 
 
+def whole_run(folder):
+    """The command itself, a few steps long."""
+    images = folder.with_name("images")
+    images.mkdir(exist_ok=True)
+    for number in range(5):
+        Image.new("RGB", (40, 40), (50 * number, 10, 10)).save(
+            images / f"{number}.{distributed.world()[0]}.png"
+        )
+    torch.distributed.barrier()
+    tiny = {"iterations": "3", "batch_size": "4", "image_size": "32", "queue_size": "8"}
+    return pretrain("moco_v2", "resnet18", images, "scenes", folder, overrides=tiny, workers=0)
+
+
 def main(out):
     torch.set_num_threads(1)
     launch.join_process_group()
@@ -84,8 +99,11 @@ def main(out):
     found = {name: train(name, rank, ranks) for name in ("moco_v2", "densecl")}
     found["shuffling"] = shuffling(rank, ranks)
     if ranks > 1:
+        unshuffle = distributed.unshuffle
         distributed.unshuffle = lambda keys, order: keys
         found["not unshuffled"] = train("moco_v2", rank, ranks)
+        distributed.unshuffle = unshuffle
+        found["checkpoint"] = str(whole_run(Path(out).with_suffix("")))
     if rank == 0:
         Path(out).write_text(json.dumps(found))
 

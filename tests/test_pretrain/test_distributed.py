@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pretrain import checkpoint
+
 PROGRAM = Path(__file__).with_name("ranks.py")
 
 
@@ -67,3 +69,8 @@ def test_shuffle_mixes_the_processes_and_unshuffle_undoes_it(runs):
 def test_keys_that_are_not_unshuffled_give_another_loss(runs):
     right, wrong = runs[1]["moco_v2"]["losses"][0], runs[2]["not unshuffled"]["losses"][0]
     assert abs(wrong - right) > 1e-3 * right
+
+
+def test_the_command_runs_as_two_processes(runs):
+    meta = checkpoint.load(Path(runs[2]["checkpoint"])).meta
+    assert meta.epochs == pytest.approx(3 * 4 / 10)
