@@ -280,6 +280,6 @@ def in_short(certificate: Certificate) -> str:
     """Write a certificate in one line."""
     parity = max((row["max_rel"] for row in certificate.parity), default=float("nan"))
     return (
-        f"certified for {certificate.target}: {certificate.filled} tensors filled, none missing or left over, "
-        f"maps agree to {parity:.0e}, sha256 {certificate.digest[:12]}"
+        f"certified for {certificate.target}: {certificate.filled} tensors filled, none missing, "
+        f"none left over, maps agree to {parity:.0e}, sha256 {certificate.digest[:12]}"
     )

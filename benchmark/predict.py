@@ -85,7 +85,7 @@ def predict(folder: Path, count: int) -> list[Prediction]:
             return [_one(model, dataset, int(index), pseudo_collate) for index in chosen]
 
 
-def _one(model: torch.nn.Module, dataset: Any, index: int, collate: Callable[[list[Any]], Any]) -> Prediction:
+def _one(model: Any, dataset: Any, index: int, collate: Callable[[list[Any]], Any]) -> Prediction:
     batch = collate([dataset[index]])
     (sample,) = model.test_step(batch)
     kind = "depth_map" if "pred_depth_map" in sample else "sem_seg"

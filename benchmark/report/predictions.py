@@ -59,15 +59,15 @@ def _panel(axes: Axes, prediction: Prediction, content: Array | Objects | None) 
         else:
             known = truth[truth > 0]
             low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-            axes.imshow(np.ma.masked_equal(content, 0), cmap="viridis_r", vmin=low, vmax=high)
+            axes.imshow(np.where(content > 0, content, np.nan), cmap="viridis_r", vmin=low, vmax=high)
             axes.set_facecolor("black")
             axes.set_xlabel(f"{low:.1f} to {high:.1f} m" if content is truth else "", fontsize=7)
-    else:
+    elif not isinstance(content, np.ndarray) and not isinstance(truth, np.ndarray):
         axes.imshow(prediction.image, alpha=0.75)
         _objects(axes, content, most=len(truth.labels))
 
 
-def _objects(axes: Axes, objects: Any, most: int) -> None:
+def _objects(axes: Axes, objects: Objects, most: int) -> None:
     order = np.arange(len(objects.labels)) if objects.scores is None else np.argsort(-objects.scores)
     for index in order[:most]:
         colour = _colour(int(objects.labels[index]))
@@ -98,4 +98,6 @@ def _legend(figure: Figure, predictions: Sequence[Prediction]) -> None:
     classes = predictions[0].classes
     if classes:
         patches = [Patch(color=_colour(index), label=name) for index, name in enumerate(classes)]
+        if isinstance(predictions[0].truth, np.ndarray):
+            patches.append(Patch(facecolor="white", edgecolor="grey", label="(not counted)"))
         figure.legend(handles=patches, loc="outside lower center", ncols=8, fontsize=7, frameon=False)

@@ -1,0 +1,236 @@
+"""The command line: exit statuses, one sentence for each error, closest names, fast starts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from benchmark.cli import app
+from benchmark.shell import key_values, literal, perform, spread
+from pretrain.errors import DensebenchError, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def call(*arguments: str) -> int:
+    return perform(app, list(arguments))
+
+
+def program(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["pretrian", "densecl"], "'pretrain'"),
+        (["ls", "metods"], "'methods'"),
+        (["data", "chekc"], "'check'"),
+        (["demo", "--methods", "densecll"], "'densecl'"),
+        (["demo", "--tasks", "voc_det_c4_24k.dmo"], "'voc_det_c4_24k.demo'"),
+        (["reproduce", "densecl_voc_dett"], "'densecl_voc_det'"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_closest(typed, meant, capsys):
+    assert call(*typed) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"Did you mean {meant}?" in captured.err
+    assert "Choices:" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["convert", "x", "--to", "mmdt", "--out", "y"], "'mmdt' is not one of 'mmdet', 'mmseg'"),
+        (["run", "voc_det_c4_24k", "--chekpoint", "x"], "--checkpoint"),
+        (["run", "voc_det_c4_24k"], "Missing option"),
+        (["ls"], "Missing argument"),
+        (["ls", "methods", "more"], "unexpected extra argument"),
+        (["demo", "--seeds", "one"], "--seeds"),
+        (["demo", "--seeds"], "--seeds"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_status_2(typed, says, capsys):
+    assert call(*typed) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert says in lines[0]
+    assert lines[0].startswith("densebench: ")
+    assert len(lines) == 2
+    assert "--help" in lines[1]
+
+
+def test_no_verb_prints_the_help_only(capsys):
+    assert call() == 2
+    captured = capsys.readouterr()
+    assert "pretrain" in captured.out + captured.err
+    assert "densebench: " not in captured.err
+
+
+def raising(error: BaseException) -> typer.Typer:
+    broken = typer.Typer(pretty_exceptions_enable=False)
+
+    @broken.command()
+    def verb(debug: bool = False) -> None:
+        raise error
+
+    return broken
+
+
+def test_an_error_says_what_and_how_to_mend_it(capsys):
+    assert perform(raising(DensebenchError("The file x is not there.", "Make it.")), []) == 1
+    assert capsys.readouterr().err == "densebench: The file x is not there.\nMake it.\n"
+
+
+def test_wrong_usage_found_by_a_verb_has_status_2(capsys):
+    assert perform(raising(UsageError("There is no such task.")), []) == 2
+    assert capsys.readouterr().err == "densebench: There is no such task.\n"
+
+
+def test_an_interruption_says_that_the_state_is_kept(capsys):
+    assert perform(raising(KeyboardInterrupt()), []) == 130
+    assert "kept" in capsys.readouterr().err
+
+
+def test_an_interruption_that_a_library_reports_as_an_error_has_its_status_too(capsys):
+    interrupted = DensebenchError("Interrupted after 3 steps.")
+    interrupted.__context__ = KeyboardInterrupt()
+    app_ = typer.Typer(pretty_exceptions_enable=False)
+
+    @app_.command()
+    def verb() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise DensebenchError("Interrupted after 3 steps.") from None
+
+    assert perform(app_, []) == 130
+    assert "Interrupted after 3 steps." in capsys.readouterr().err
+
+
+def test_an_unforeseen_error_is_one_sentence_unless_debug(capsys, monkeypatch):
+    assert perform(raising(ZeroDivisionError("by\nzero")), []) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("densebench: ZeroDivisionError: by\n")
+    assert "--debug" in error
+    with pytest.raises(ZeroDivisionError):
+        perform(raising(ZeroDivisionError()), ["--debug"])
+    monkeypatch.setenv("DENSEBENCH_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        perform(raising(ZeroDivisionError()), [])
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["--seeds", "0", "1", "2"], ["--seeds", "0", "--seeds", "1", "--seeds", "2"]),
+        (["--seeds", "0,1"], ["--seeds", "0", "--seeds", "1"]),
+        (["--seeds", "3", "voc_det"], ["--seeds", "3", "voc_det"]),
+        (["--seeds", "0", "1", "--force"], ["--seeds", "0", "--seeds", "1", "--force"]),
+        (["--set", "a=1", "b.c=x,y", "t"], ["--set", "a=1", "--set", "b.c=x,y", "t"]),
+        (["run", "a", "b", "--seeds", "0"], ["run", "a", "b", "--seeds", "0"]),
+        (
+            ["--methods", "random", "densecl", "--quick"],
+            ["--methods", "random", "--methods", "densecl", "--quick"],
+        ),
+        (["--seeds", "0", "--set"], ["--seeds", "0", "--set"]),
+        (["--seeds", "--force"], ["--seeds", "--force"]),
+    ],
+)
+def test_several_values_may_follow_an_option(typed, meant):
+    assert spread(typed) == meant
+
+
+def test_settings_are_read_as_python_writes_them():
+    assert key_values(["lr=0.1", "name=a=b"]) == {"lr": "0.1", "name": "a=b"}
+    assert [literal(text) for text in ("0.1", "(1, 2)", "None", "bfloat16")] == [
+        0.1,
+        (1, 2),
+        None,
+        "bfloat16",
+    ]
+    with pytest.raises(UsageError, match="KEY=VALUE"):
+        key_values(["lr"])
+
+
+def test_listings_are_the_folders(capsys):
+    assert call("ls", "methods") == 0
+    listed = capsys.readouterr().out.split()
+    folder = ROOT / "pretrain" / "methods"
+    assert listed == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    assert call("ls", "tasks", "--json") == 0
+    tasks = json.loads(capsys.readouterr().out)
+    assert {"voc_det_c4_24k", "voc_det_c4_24k.small", "voc_det_c4_24k.demo"} <= set(tasks)
+    for kind in ("archs", "formats", "tables"):
+        assert call("ls", kind) == 0
+        assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["ls", "methods"], ["ls", "archs"], ["ls", "tasks"], ["ls", "formats"]]
+)
+def test_help_and_listings_need_neither_torch_nor_mm(arguments):
+    heavy = ("torch", "mmengine", "mmcv", "mmdet", "mmseg", "timm")
+    code = (
+        "import sys\n"
+        f"for name in {heavy}: sys.modules[name] = None\n"  # importing one of them now raises ImportError
+        "from benchmark.cli import app\nfrom benchmark.shell import perform\n"
+        f"sys.exit(perform(app, {arguments}))"
+    )
+    done = program(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error():
+    command = f"{sys.executable} -m benchmark ls tasks | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"for i in 1 2 3; do {command}; done"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_a_closed_output_is_no_traceback():
+    code = (
+        "import os, sys\n"
+        "reader, writer = os.pipe()\nos.close(reader)\nos.dup2(writer, 1)\n"
+        "from benchmark.cli import app\nfrom benchmark.shell import perform\n"
+        "status = perform(app, ['ls', 'tasks'])\nsys.exit(status)"
+    )
+    done = program(code)
+    assert done.stderr == ""
+    assert done.returncode == 1
+
+
+def test_paths_with_spaces(tmp_path, capsys):
+    missing = tmp_path / "my records"
+    assert call("table", "--records", str(missing), "--format", "csv") == 0
+    assert capsys.readouterr().out.startswith("method,arch,checkpoint,task")
+    assert call("inspect", str(tmp_path / "no such file.pth")) == 1
+    assert "no such file.pth" in capsys.readouterr().err
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", "lss"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    assert done.returncode == 2
+    assert "Did you mean 'ls'?" in done.stderr

@@ -1,0 +1,71 @@
+"""densebench doctor: what it finds, what it says to do, and its exit status."""
+
+import importlib.metadata
+import json
+
+import pytest
+
+from benchmark import doctor
+from benchmark.cli import app
+from benchmark.doctor import Finding
+from benchmark.shell import perform
+
+
+@pytest.fixture
+def healthy(monkeypatch):
+    """Leave out what takes a process of its own."""
+    monkeypatch.setattr(doctor, "_operators", lambda: [Finding("MMCV ops, CPU", "ok", "compiled")])
+
+
+def test_everything_is_found_here(healthy, tmp_path, capsys):
+    assert perform(app, ["doctor", "--data-root", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert importlib.metadata.version("torch") in text
+    assert "All is well." in text
+
+
+def test_a_missing_package_fails_and_says_what_to_do(healthy, monkeypatch, tmp_path, capsys):
+    known = importlib.metadata.version
+
+    def version(name):
+        if name == "onedl-mmcv":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert perform(app, ["doctor", "--data-root", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("MISSING") and "onedl-mmcv" in line)
+    assert "make setup" in lines[place + 1]
+    assert lines[-1] == "1 needed thing missing."
+
+
+def test_operators_that_do_not_work_are_missing(monkeypatch):
+    monkeypatch.setattr(doctor, "_OPERATORS", "raise ImportError('no module named mmcv._ext')")
+    (finding,) = doctor._operators()
+    assert finding.state == "missing"
+    assert "mmcv._ext" in finding.found
+    assert "uv cache clean onedl-mmcv" in finding.mend
+
+
+def test_a_base_install_is_told_what_it_lacks(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    names = [finding.name for finding in doctor.examine(tmp_path)]
+    assert "torch" in names
+    assert "GPU" not in names
+    assert not any(name.startswith("MMCV ops") for name in names)
+
+
+def test_data_sets_are_found_by_their_folders(healthy, tmp_path):
+    (tmp_path / "coco").mkdir()
+    states = {finding.name: finding.state for finding in doctor._data(tmp_path)}
+    assert states["coco_det"] == "ok"
+    assert states["voc_det"] == states["nyu_depth"] == "note"
+    (finding,) = doctor._data(tmp_path / "nowhere")
+    assert "densebench data scenes" in finding.mend
+
+
+def test_json(healthy, tmp_path, capsys):
+    perform(app, ["doctor", "--json", "--data-root", str(tmp_path)])
+    findings = json.loads(capsys.readouterr().out)
+    assert {"name", "state", "found", "mend"} == set(findings[0])
