@@ -107,9 +107,9 @@ class KeyedDataset(torch.utils.data.Dataset[Any]):
             self.kept = [k for k in everything if self.dataset.get_data_info(k)["img_path"] not in skip]
 
     @property
-    def metainfo(self) -> dict[str, Any]:
-        """The wrapped data set's metainfo."""
-        return dict(self.dataset.metainfo)
+    def metainfo(self) -> Any:
+        """The wrapped data set's metainfo; a list of them where it joins different sets."""
+        return self.dataset.metainfo
 
     def full_init(self) -> None:
         """Read the wrapped data set's annotations."""

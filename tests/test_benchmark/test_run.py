@@ -1,0 +1,220 @@
+"""The real program on tiny data: runs, records, resumes, and what it refuses."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmark import manifest
+from benchmark.result import read_all
+from benchmark.run import Request, run_tasks
+from pretrain.data import scenes
+from pretrain.errors import DensebenchError, UsageError
+
+TINY = {
+    "values.max_test_images": 4,
+    "schedule.iterations": 2,
+    "schedule.batch_size": 2,
+}
+SEGMENTATION = {**TINY, "values.width": 8, "values.auxiliary_width": 8}
+TASKS = {
+    "voc_det_c4_24k.demo": {**TINY, "model.train_cfg.rcnn.sampler.num": 4},
+    "coco_det_fpn_1x.demo": {**TINY, "values.width": 16, "values.fc_width": 16},
+    "voc_seg_fcn_d8_20k.demo": SEGMENTATION,
+    "cityscapes_seg_fcn_d8_40k.demo": SEGMENTATION,
+    "nyu_depth_byol.demo": TINY,
+}
+SEG = "voc_seg_fcn_d8_20k.demo"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return scenes.write(tmp_path_factory.mktemp("data") / "scenes", 12, 4, 0, size=96, workers=1)
+
+
+@pytest.fixture
+def private_data(tmp_path):
+    """Data of its own for a test that damages it."""
+    manifest._read.cache_clear()
+    return scenes.write(tmp_path / "private scenes", 12, 4, 1, size=96, workers=1)
+
+
+def request(data, out, **changes):
+    fields = {"arch": "resnet18", "workers": 0, "overrides": SEGMENTATION, "precision": "float32"}
+    return Request(data_root=data, out=out, **{**fields, **changes})
+
+
+@pytest.fixture
+def checkpoint(tmp_path, trained_looking):
+    path = tmp_path / "resnet18.pth"
+    torch.save(trained_looking("resnet18"), path)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_task_gives_a_record_with_all_its_metrics(data, tmp_path, name, precision):
+    found = run_tasks(
+        [name], "random", [0], request(data, tmp_path, overrides=TASKS[name], precision=precision)
+    )
+    (record,) = read_all([tmp_path / "records"])
+    assert found == [record]
+    assert record.directions.keys() == record.metrics.keys() == record.metric_info.keys()
+    assert record.partial and record.seed == 0 and record.method == "random"
+    assert record.weights == "random:resnet18:kaiming_fan_out"
+    assert any("SyncBN became BN" in note for note in record.notes)
+    assert record.data["name"] == "scenes"
+    assert not list((tmp_path / "work").rglob("state.pth"))
+
+
+def test_a_record_that_exists_is_not_run_again(data, tmp_path):
+    wanted = request(data, tmp_path)
+    events = []
+    first = run_tasks([SEG], "random", [0, 1], wanted, events.append)
+    assert [event.kind for event in events] == ["started", "step", "step", "recorded"] * 2
+    assert first[0].metrics != first[1].metrics
+    events.clear()
+    assert run_tasks([SEG], "random", [0, 1], wanted, events.append) == first
+    assert [event.kind for event in events] == ["found", "found"]
+    again = run_tasks([SEG], "random", [0], request(data, tmp_path, force=True))
+    assert again[0].metrics == first[0].metrics  # the same seed, the same numbers
+    assert again[0].wall_time_s != first[0].wall_time_s
+
+
+@pytest.mark.parametrize("mode", ["finetune", "frozen", "linear"])
+def test_what_trains_is_what_the_mode_says(data, tmp_path, checkpoint, mode, trained_looking):
+    wanted = request(data, tmp_path / "out", mode=mode, keep_model=True)
+    (record,) = run_tasks([SEG], checkpoint, [0], wanted)
+    (model,) = (tmp_path / "out").rglob("model.pth")
+    trained = torch.load(model, weights_only=True)
+    same = [
+        torch.equal(trained[f"backbone.{name}"], tensor)
+        for name, tensor in trained_looking("resnet18").items()
+        if not name.startswith("fc.") and tensor.dim() == 4
+    ]
+    statistics = trained["backbone.bn1.running_mean"]
+    untouched = torch.equal(statistics, trained_looking("resnet18")["bn1.running_mean"])
+    if mode == "finetune":
+        assert not any(same) and not untouched
+    else:
+        assert all(same) and untouched
+    assert record.mode == mode
+    assert record.pretrain_seed is None
+    assert record.certificate["ok"]
+
+
+def test_a_frozen_random_trunk_gets_its_own_norm_statistics(data, tmp_path):
+    wanted = request(data, tmp_path, mode="linear", keep_model=True)
+    (record,) = run_tasks([SEG], "random", [0], wanted)
+    (model,) = tmp_path.rglob("model.pth")
+    mean = torch.load(model, weights_only=True)["backbone.bn1.running_mean"]
+    assert mean.abs().sum() > 0  # zero in a network that saw no image
+    assert any("norm statistics" in note for note in record.notes)
+
+
+def test_an_uncertified_checkpoint_is_refused_and_leaves_no_record(data, tmp_path, trained_looking):
+    state = trained_looking("resnet18")
+    state["layer3.1.conv2.weight"][0, 0, 0, 0] = float("nan")
+    torch.save(state, tmp_path / "bad.pth")
+    with pytest.raises(DensebenchError, match="NaN"):
+        run_tasks([SEG], str(tmp_path / "bad.pth"), [0], request(data, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_usage_is_found_before_any_work(data, tmp_path):
+    with pytest.raises(UsageError, match="needs an architecture"):
+        run_tasks([SEG], "random", [0], request(data, tmp_path, arch=None))
+    with pytest.raises(UsageError, match="no checkpoint"):
+        run_tasks([SEG], "nowhere.pth", [0], request(data, tmp_path))
+    with pytest.raises(UsageError, match="has no mode 'linear'"):
+        run_tasks(["voc_det_c4_24k.demo"], "random", [0], request(data, tmp_path, mode="linear"))
+    with pytest.raises(DensebenchError, match="does not exist"):
+        run_tasks([SEG], "random", [0], request(tmp_path / "nowhere", tmp_path))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_image_is_named_and_left_out_when_asked(private_data, tmp_path, workers):
+    path = private_data / "VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt"
+    image = private_data / f"VOCdevkit/VOC2012/JPEGImages/{path.read_text().split()[0]}.jpg"
+    content = image.read_bytes()
+    image.unlink()
+    image.write_bytes(content[:-200])
+    longer = {**SEGMENTATION, "schedule.iterations": 8}
+    wanted = request(private_data, tmp_path / "out", overrides=longer, workers=workers)
+    with pytest.raises(DensebenchError) as caught:
+        run_tasks([SEG], "random", [0], wanted)
+    assert str(image) in caught.value.message
+    assert "\n" not in caught.value.message
+    wanted = request(private_data, tmp_path / "out", overrides=longer, skip_unreadable=True, workers=workers)
+    (record,) = run_tasks([SEG], "random", [0], wanted)
+    assert "1 unreadable training images were left out." in record.notes
+
+
+def test_a_label_outside_the_classes_is_named(private_data, tmp_path):
+    labels = manifest.read(_spec(private_data), "voc_seg").train.labels
+    for label in labels:
+        pixels = np.array(Image.open(label))
+        pixels[: pixels.shape[0] // 2] = 77
+        label.unlink()
+        Image.fromarray(pixels).save(label)
+    manifest._read.cache_clear()
+    with pytest.raises(DensebenchError, match=r"\.png has the label 77"):
+        run_tasks([SEG], "random", [0], request(private_data, tmp_path / "out"))
+
+
+def _spec(root):
+    from benchmark import data_spec
+
+    return data_spec.read(root)
+
+
+def command(data, out, *more):
+    settings = [f"{key}={value}" for key, value in {**SEGMENTATION, "schedule.iterations": 30}.items()]
+    return [
+        *(sys.executable, "-m", "benchmark", "run", SEG, "--checkpoint", "random", "--arch", "resnet18"),
+        *("--data-root", str(data), "--out", str(out), "--workers", "1", "--set", *settings, *more),
+    ]
+
+
+def start(data, out):
+    environment = {**os.environ, "DENSEBENCH_SAVE_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command(data, out), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_state(process, out, seconds=180.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        if list(Path(out).rglob("state.pth")):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"no state was saved: {process.communicate()}")
+
+
+def test_killed_or_interrupted_runs_end_with_the_numbers_of_an_undisturbed_one(data, tmp_path):
+    """SIGKILL and Ctrl-C at a moment that timing decides, then the same command."""
+    undisturbed = start(data, tmp_path / "whole")
+    assert undisturbed.wait() == 0, undisturbed.communicate()
+    (expected,) = read_all([tmp_path / "whole" / "records"])
+    for number in (signal.SIGKILL, signal.SIGINT):
+        out = tmp_path / number.name
+        process = start(data, out)
+        wait_for_state(process, out)
+        process.send_signal(number)
+        said = process.communicate()[1]
+        assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
+        assert "Traceback" not in said
+        assert list(out.rglob("state.pth")) and not read_all([out / "records"])
+        resumed = start(data, out)
+        assert resumed.wait() == 0, resumed.communicate()
+        (found,) = read_all([out / "records"])
+        assert found.metrics == expected.metrics  # to the last bit on one machine
+        assert found.key == expected.key
