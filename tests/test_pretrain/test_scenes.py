@@ -168,7 +168,7 @@ def test_two_processes_do_not_write_the_same_scenes(tmp_path):
     draft = tmp_path / ".root.draft"
     draft.mkdir()
     other = os.open(draft, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
+    fcntl.flock(other, fcntl.LOCK_SH)  # the weaker lock: ours must be exclusive
     with pytest.raises(DensebenchError, match="Another process"):
         scenes.write(tmp_path / "root", TRAIN, VAL, size=SIZE)
     os.close(other)
