@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmark import backbones, datasets
 from benchmark.data_spec import DataSpec
+from benchmark.fingerprint import canonical
 from benchmark.manifest import Manifest, coco_annotations
 from benchmark.task import Task
 from pretrain.errors import DensebenchError, UsageError, unknown
@@ -286,7 +287,7 @@ def _fingerprint(
     content["data"] = {key: summary[key] for key in ("data", "classes", "train", "test")}
     if setting.skip:
         content["data"]["left_out"] = sorted(path.name for path in setting.skip)
-    return dict(_flatten(content, ""))
+    return canonical(dict(_flatten(content, "")))
 
 
 def _flatten(value: Any, name: str) -> list[tuple[str, Any]]:

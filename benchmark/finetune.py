@@ -90,6 +90,8 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
     train(runner)
     if job.precise_bn:
         _precise_bn(runner, job.precise_bn)
+    with contextlib.redirect_stdout(io.StringIO()):
+        _ = runner.test_loop  # builds the data set; pycocotools reports its reading
     metrics = runner.test()
     if job.keep_model:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -83,7 +83,7 @@ def _read(root: Path, name: str, section_text: str, data: str) -> Manifest:
         "nyu_depth": _nyu,
     }[data]
     if data == "coco_det":
-        section.setdefault("classes", coco_classes(root, section["train"]))
+        section["classes"] = _coco_order(root, section)
     train, test = (reader(root, section, section[part]) for part in ("train", "test"))
     official = section["images"]
     partial = len(train.images) < official["train"] or len(test.images) < official["test"]
@@ -97,9 +97,25 @@ def coco_annotations(root: Path, split: str) -> Path:
 
 
 def coco_classes(root: Path, split: str) -> list[str]:
-    """Return the category names of a COCO split, in the order of their ids."""
-    content = _json(coco_annotations(root, split))
-    return [category["name"] for category in sorted(content["categories"], key=lambda entry: entry["id"])]
+    """Return the category names of a COCO split in the file's order, which is mmdet's order of labels."""
+    return [category["name"] for category in _json(coco_annotations(root, split))["categories"]]
+
+
+def _coco_order(root: Path, section: dict[str, Any]) -> list[str]:
+    """Return the section's classes in the order of both annotation files, which must agree."""
+    train, test = (coco_classes(root, section[part]) for part in ("train", "test"))
+    wanted = section.get("classes", train)
+    if [name for name in train if name in wanted] != [name for name in test if name in wanted]:
+        raise DensebenchError(
+            f"{coco_annotations(root, section['train'])} and {section['test']} list their categories in other orders.",
+            "Write both lists in one order.",
+        )
+    unknown = [name for name in wanted if name not in train]
+    if unknown:
+        raise DensebenchError(
+            f"{coco_annotations(root, section['train'])} has no category '{unknown[0]}', which the data specification names."
+        )
+    return [name for name in train if name in wanted]
 
 
 def voc_list(root: Path, split: str, kind: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +151,7 @@ class _Run:
             known = read(key.path(records))
             tell(Event("found", self.task.name, self.seed, record=known))
             return known
-        with claim(key.path(records)):
+        with claim(key.path(records)) if is_main_process() else nullcontext():
             folder = self.request.out / "work" / key.path(records).stem
             tell(Event("started", self.task.name, self.seed, steps=composed.iterations))
             begin = time.monotonic()
@@ -252,6 +253,8 @@ class _Run:
     def _notes(self) -> Iterator[str]:
         if world_size() == 1 and "SyncBN" in str(self.task.protocol["model"]):
             yield "SyncBN became BN: one process trained."
+        for name, value in (self.request.overrides or {}).items():
+            yield f"The task's {name} was set to {value}."
         if self.skip:
             yield f"{len(self.skip)} unreadable training images were left out."
         if self._is_random and self.request.mode != "finetune":

@@ -5,6 +5,8 @@ A resumed run, another number of workers and another number of ranks therefore s
 
 from __future__ import annotations
 
+import contextlib
+import io
 import random
 from collections.abc import Collection, Iterator, Sequence, Sized
 from itertools import count
@@ -99,7 +101,8 @@ class KeyedDataset(torch.utils.data.Dataset[Any]):
     """
 
     def __init__(self, dataset: Any, seed: int, skip: Collection[str] = ()) -> None:
-        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its reading
+            self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.seed = seed
         everything = range(len(self.dataset))
         self.kept: Sequence[int] = everything
