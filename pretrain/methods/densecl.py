@@ -14,7 +14,7 @@ from pretrain.errors import unknown
 from pretrain.losses.dense import dense_info_nce, match
 from pretrain.losses.info_nce import info_nce
 from pretrain.method import Augment, Method, Views
-from pretrain.modules.distributed import gather, shuffled
+from pretrain.modules.distributed import gather, in_groups, shuffled
 from pretrain.modules.heads import DenseHead, GlobalHead
 from pretrain.modules.queue import Queue
 from pretrain.modules.teacher import follow, teacher_of
@@ -39,6 +39,8 @@ class DenseCL(Method):
         queue_size: Negative keys in each of the two queues, K.
         temperature: tau.
         ema_momentum: The teacher's momentum m.
+        batch_norm_groups: Groups of a process's batch that are normalised apart, so that ShuffleBN protects a
+            single process as well; the papers' 256 images on 8 devices are 8 groups.
         image_size: Side of the views in pixels.
         crop_scale: Bounds of a crop's share of the image's area.
     """
@@ -61,7 +63,7 @@ class DenseCL(Method):
             iterations=1200,
             batch_size=64,
             lr=0.06,
-            method={"image_size": 112, "queue_size": 4096, "ema_momentum": 0.99},
+            method={"image_size": 112, "queue_size": 4096, "ema_momentum": 0.99, "batch_norm_groups": 4},
         ),
     }
 
@@ -77,6 +79,7 @@ class DenseCL(Method):
         queue_size: int = 65536,
         temperature: float = 0.2,
         ema_momentum: float = 0.999,
+        batch_norm_groups: int = 1,
         image_size: int = 224,
         crop_scale: tuple[float, float] = (0.2, 1.0),
     ) -> None:
@@ -91,6 +94,7 @@ class DenseCL(Method):
         self.matching = matching
         self.temperature = temperature
         self.ema_momentum = ema_momentum
+        self.batch_norm_groups = batch_norm_groups
         self.augment = RandomViews(image_size=image_size, crop_scale=crop_scale)
 
     def views(self) -> Augment:
@@ -104,9 +108,10 @@ class DenseCL(Method):
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return (1 - lambda) L_q + lambda L_r (Eq. 3), and both terms."""
         query_image, key_image = views.images  # (B, 3, H, W) each
-        query, dense_query, _, query_features = self.encoder(query_image)
+        groups = self.batch_norm_groups
+        query, dense_query, _, query_features = in_groups(self.encoder, query_image, groups)
         with torch.no_grad():
-            key, dense_key, dense_mean, key_features = shuffled(self.teacher, key_image)
+            key, dense_key, dense_mean, key_features = shuffled(self.teacher, key_image, groups)
             correspondence = self._match(query_features, key_features, dense_query, dense_key)
         whole = info_nce(query, key, self.queue.keys.clone(), self.temperature)
         dense = dense_info_nce(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 from pretrain.losses.info_nce import info_nce
 from pretrain.method import Augment, Method, Views
-from pretrain.modules.distributed import gather, shuffled
+from pretrain.modules.distributed import gather, in_groups, shuffled
 from pretrain.modules.heads import GlobalHead
 from pretrain.modules.queue import Queue
 from pretrain.modules.teacher import follow, teacher_of
@@ -34,6 +34,8 @@ class MoCoV2(Method):
         queue_size: Negative keys, K.
         temperature: tau.
         ema_momentum: The teacher's momentum m.
+        batch_norm_groups: Groups of a process's batch that are normalised apart, so that ShuffleBN protects a
+            single process as well; the papers' 256 images on 8 devices are 8 groups.
         image_size: Side of the views in pixels.
         crop_scale: Bounds of a crop's share of the image's area.
     """
@@ -57,7 +59,7 @@ class MoCoV2(Method):
             iterations=1200,
             batch_size=64,
             lr=0.06,
-            method={"image_size": 112, "queue_size": 4096, "ema_momentum": 0.99},
+            method={"image_size": 112, "queue_size": 4096, "ema_momentum": 0.99, "batch_norm_groups": 4},
         ),
     }
 
@@ -70,16 +72,17 @@ class MoCoV2(Method):
         queue_size: int = 65536,
         temperature: float = 0.2,
         ema_momentum: float = 0.999,
+        batch_norm_groups: int = 1,
         image_size: int = 224,
         crop_scale: tuple[float, float] = (0.2, 1.0),
     ) -> None:
         super().__init__()
-        channels = backbone.layout.channels[-1]
-        self.encoder = nn.Sequential(backbone, GlobalHead(channels, hidden or channels, dimension))
+        self.encoder = _Encoder(backbone, hidden or backbone.layout.channels[-1], dimension)
         self.teacher = teacher_of(self.encoder)
         self.queue = Queue(queue_size, dimension)
         self.temperature = temperature
         self.ema_momentum = ema_momentum
+        self.batch_norm_groups = batch_norm_groups
         self.augment = RandomViews(image_size=image_size, crop_scale=crop_scale)
 
     def views(self) -> Augment:
@@ -93,16 +96,27 @@ class MoCoV2(Method):
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return InfoNCE of the queries against their keys and the queue (Eq. 1 of MoCo)."""
         query_image, key_image = views.images  # (B, 3, H, W) each
-        query = F.normalize(self.encoder(query_image).float(), dim=1)  # (B, D)
+        groups = self.batch_norm_groups
+        (query,) = in_groups(self.encoder, query_image, groups)  # (B, D)
         with torch.no_grad():
-            (key,) = shuffled(self._encode_key, key_image)
+            (key,) = shuffled(self.teacher, key_image, groups)
         loss = info_nce(query, key, self.queue.keys.clone(), self.temperature)
         self.queue.push(gather(key))
         return {"loss": loss}
 
     def export(self) -> nn.Module:
         """Return the query encoder's backbone."""
-        return self.encoder[0]
+        return self.encoder.backbone
 
-    def _encode_key(self, images: Tensor) -> tuple[Tensor, ...]:
-        return (F.normalize(self.teacher(images).float(), dim=1),)  # (B, D)
+
+class _Encoder(nn.Module):
+    """Backbone and head; student and teacher are one each."""
+
+    def __init__(self, backbone: Backbone, hidden: int, dimension: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = GlobalHead(backbone.layout.channels[-1], hidden, dimension)
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """Return the L2-normalised projection, (B, D)."""
+        return (F.normalize(self.head(self.backbone(images)).float(), dim=1),)

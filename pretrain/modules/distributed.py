@@ -8,6 +8,8 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from pretrain.errors import UsageError
+
 
 def world() -> tuple[int, int]:
     """Return (rank, number of ranks); (0, 1) without a process group."""
@@ -50,21 +52,45 @@ def unshuffle(keys: Tensor, order: Tensor) -> Tensor:
     return gather(keys)[_share(torch.argsort(order))]
 
 
-def shuffled(encode: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor) -> tuple[Tensor, ...]:
+Encode = Callable[[Tensor], tuple[Tensor, ...]]
+
+
+def in_groups(encode: Encode, images: Tensor, groups: int) -> tuple[Tensor, ...]:
+    """Encode images in equal groups, each with its own batch norm statistics, as so many devices would.
+
+    Args:
+        encode: Maps (B, ...) images to tensors with the same first dimension.
+        images: This rank's images; B is a multiple of `groups`.
+        groups: How many.
+    """
+    if groups == 1:
+        return encode(images)
+    if len(images) % groups:
+        raise UsageError(
+            f"A batch of {len(images)} images cannot be split into {groups} equal groups.",
+            "Set batch_size to a multiple of batch_norm_groups.",
+        )
+    parts = [encode(part) for part in images.chunk(groups)]
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def shuffled(encode: Encode, images: Tensor, groups: int) -> tuple[Tensor, ...]:
     """Encode images under ShuffleBN (MoCo, arXiv 1911.05722, Section 3.3).
 
     A key's batch norm statistics come from another subset of the global batch than its query's, so they do
-    not give the pair away. One process has one subset and nothing to shuffle.
+    not give the pair away. The subsets are the ranks' groups; a single one has nothing to shuffle.
 
     Args:
-        encode: Maps this rank's (B, ...) images to tensors with the same first dimension.
+        encode: Maps (B, ...) images to tensors with the same first dimension.
         images: This rank's images.
+        groups: The groups of each rank (see `in_groups`).
     """
     _, ranks = world()
-    if ranks == 1:
+    if ranks * groups == 1:
         return encode(images)
     order = shared_order(ranks * len(images), images.device)
-    return tuple(unshuffle(keys, order) for keys in encode(shuffle(images, order)))
+    keys = in_groups(encode, shuffle(images, order), groups)
+    return tuple(unshuffle(key, order) for key in keys)
 
 
 def _share(order: Tensor) -> Tensor:

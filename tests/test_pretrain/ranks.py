@@ -36,11 +36,13 @@ class Loss(nn.Module):
         return self.method.loss(views)["loss"]
 
 
-def build(name):
+def build(name, groups):
     backbone = backbones.build("resnet18", seed=0)
-    without_batch_norm(backbone)
+    if groups is None:
+        without_batch_norm(backbone)
     torch.manual_seed(0)
-    return methods.load(name)(backbone, image_size=32, queue_size=20, ema_momentum=0.9, hidden=32)
+    keywords = {"image_size": 32, "queue_size": 20, "ema_momentum": 0.9, "hidden": 32}
+    return methods.load(name)(backbone, **keywords, batch_norm_groups=groups or 1)
 
 
 def share_of_batch(method, rank, ranks):
@@ -50,10 +52,13 @@ def share_of_batch(method, rank, ranks):
     return method.collate([augment(Sample(image[i], i), np.random.default_rng(i)) for i in mine])
 
 
-def train(name, rank, ranks):
-    """Three steps; returns the losses over the global batch, the queue and the final weights' sums."""
-    method = build(name)
+def train(name, rank, ranks, groups=None):
+    """Three steps; the global batch's losses, the queue, the weights' norms. No groups: no batch norm."""
+    method = build(name, groups)
     views = share_of_batch(method, rank, ranks)
+    if groups is not None:  # statistics of few values are too sensitive for float32
+        method.double()
+        views.images = [image.double() for image in views.images]
     model = Loss(method) if ranks == 1 else DistributedDataParallel(Loss(method), broadcast_buffers=False)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01)
     losses = []
@@ -89,6 +94,7 @@ def whole_run(folder):
         )
     torch.distributed.barrier()
     tiny = {"iterations": "3", "batch_size": "4", "image_size": "32", "queue_size": "8"}
+    tiny["batch_norm_groups"] = "1"
     return pretrain("moco_v2", "resnet18", images, "scenes", folder, overrides=tiny, workers=0)
 
 
@@ -97,6 +103,8 @@ def main(out):
     launch.join_process_group()
     rank, ranks = distributed.world()
     found = {name: train(name, rank, ranks) for name in ("moco_v2", "densecl")}
+    for name in ("moco_v2", "densecl"):
+        found[f"{name} with batch norm"] = train(name, rank, ranks, groups=2 // ranks)
     found["shuffling"] = shuffling(rank, ranks)
     if ranks > 1:
         unshuffle = distributed.unshuffle

@@ -54,6 +54,13 @@ def test_two_processes_have_one_processs_loss(runs, name):
 
 
 @pytest.mark.parametrize("name", ["moco_v2", "densecl"])
+def test_two_groups_are_two_processes_batch_norm_included(runs, name):
+    one, two = runs[1][f"{name} with batch norm"], runs[2][f"{name} with batch norm"]
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
+    assert abs(one["losses"][0] / runs[1][name]["losses"][0] - 1) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["moco_v2", "densecl"])
 def test_the_keys_of_all_processes_enter_the_queue(runs, name):
     np.testing.assert_allclose(runs[2][name]["queue"], runs[1][name]["queue"], rtol=1e-4, atol=1e-5)
 

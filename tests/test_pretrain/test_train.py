@@ -16,6 +16,7 @@ from pretrain.train import pretrain
 
 STEPS = 10
 TINY = {"iterations": str(STEPS), "batch_size": "6", "image_size": "32", "queue_size": "16", "hidden": "32"}
+TINY["batch_norm_groups"] = "2"
 
 
 @pytest.fixture(scope="module", autouse=True)
