@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -28,7 +29,7 @@ class CollapseHook(Hook):
         self.interval = interval
         self.smallest_std = smallest_std
         self.smallest_rank = smallest_rank
-        self._features: Tensor | None = None
+        self._features: list[Tensor] = []
         self._handle: RemovableHandle | None = None
         self._warned = False
 
@@ -42,11 +43,12 @@ class CollapseHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Log what was heard."""
-        if self._handle is None or self._features is None:
+        if self._handle is None:
             return
         self._handle.remove()
-        std, rank = feature_std(self._features), effective_rank(self._features)
-        self._handle = self._features = None
+        features = torch.cat(self._features)  # (N, C)
+        self._handle, self._features = None, []
+        std, rank = feature_std(features), effective_rank(features)
         runner.message_hub.update_scalar("train/feature_std", std)
         runner.message_hub.update_scalar("train/effective_rank", rank)
         if not self._warned and (std < self.smallest_std or rank < self.smallest_rank):
@@ -58,8 +60,7 @@ class CollapseHook(Hook):
             )
 
     def _listen(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        if self._features is None:
-            self._features = output.detach().float().flatten(2).mean(dim=2)  # (B, C)
+        self._features.append(output.detach().float().flatten(2).mean(dim=2))  # (B, C)
 
 
 class UnreadableHook(Hook):
