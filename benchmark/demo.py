@@ -143,8 +143,7 @@ def demonstrate(plan: Plan) -> list[Record]:
             records = _Demo(plan, board, clock).run()
             finished.write(records)
         else:
-            for record in records:
-                board.measured(record.method, record.task, record)
+            board.fill(records)
     table = plan.out / "leaderboard.csv"
     with replacing(table) as temporary:
         temporary.write_text(csv.render(leaderboard(records)))

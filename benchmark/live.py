@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -58,24 +59,21 @@ class Board:
         self.methods = list(methods)
         self.tasks = list(tasks)
         self.clock = clock
-        self.console = console or Console(highlight=False)
+        # The stream is fixed now: what others redirect later is not the table's.
+        self.console = console or Console(file=sys.stdout, highlight=False)
         self.cells = {(method, task): Cell() for method in self.methods for task in self.tasks}
         self._doing = ""
         self._fraction = 0.0
         self._spoken = time.monotonic()
-        self._live: Live | None = None
 
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Keep the table on the screen within the block, and leave it there in full."""
         if not self.console.is_terminal:
-            try:
-                yield
-            finally:
-                self._doing = ""
+            yield
             self.console.print(self.table())
             return
-        with Live(self, console=self.console, refresh_per_second=2) as self._live:
+        with Live(self, console=self.console, refresh_per_second=2):
             try:
                 yield
             finally:
@@ -110,6 +108,11 @@ class Board:
         cell.fraction = None
         if not self.console.is_terminal:
             self.say(f"{self._time()} {method:10} {task:32} {describe(cell.records)}")
+
+    def fill(self, records: Iterable[Record]) -> None:
+        """Put records into their cells without a word."""
+        for record in records:
+            self.cells[record.method, record.task].records.append(record)
 
     def table(self) -> Table:
         """Return the table as it stands."""
@@ -152,7 +155,7 @@ def describe(records: Sequence[Record], separator: str = ", ") -> str:
     parts = []
     for key in sorted(shown, key=lambda key: key != first.headline):
         summary = summarise(record.metrics[key] for record in records)
-        text = f"{first.metric_info[key]['label']} {_short(summary, key)}"
+        text = f"{first.metric_info.get(key, {}).get('label', key)} {_short(summary, key)}"
         half = f"{key}50"
         if half in first.metrics:
             text += f" · AP50 {number.number(summarise(r.metrics[half] for r in records).mean, half)}"
