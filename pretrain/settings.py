@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class Settings:
         data: The data set's name.
         images: Number of images.
         seed: The seed of weights, order and augmentation.
+        overrides: What was typed after `--set`.
     """
 
     method: str
@@ -34,6 +36,12 @@ class Settings:
     data: str
     images: int
     seed: int
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def variant(self) -> str:
+        """The recipe's name with what was changed in it: "coco-800e+matching=random"."""
+        return "".join([self.recipe_name, *(f"+{key}={value}" for key, value in sorted(self.overrides.items()))])
 
     @property
     def steps(self) -> int:

@@ -77,7 +77,7 @@ def pretrain(
         raise unknown("recipe", recipe, kind.recipes)
     chosen = kind.recipes[recipe].with_overrides(overrides or {}, keywords_of(kind))
     source = find(str(images)) if chosen.trains else Source("none", ())
-    settings = Settings(method, arch, recipe, chosen, source.name, len(source.paths), seed)
+    settings = Settings(method, arch, recipe, chosen, source.name, len(source.paths), seed, dict(overrides or {}))
 
     backbone = backbones.build(arch, seed)
     seed_globals(np.random.default_rng([seed]))
@@ -154,7 +154,7 @@ def _meta(settings: Settings, learner: Learner, skipped: int) -> checkpoint.Meta
     return checkpoint.Meta(
         arch=settings.arch,
         method=settings.method,
-        recipe=settings.recipe_name,
+        recipe=settings.variant,
         data=settings.data + note,
         epochs=settings.epochs,
         seed=settings.seed,

@@ -154,10 +154,10 @@ def _from_folder(folder: Path) -> Source:
     classes = [path.relative_to(folder).parts[0] for path in paths]
     names = sorted(set(classes))
     if len(names) < 2 or any(path.parent == folder for path in paths):
-        return Source(folder.resolve().name, paths)
+        return Source(_name(folder), paths)
     number = {name: index for index, name in enumerate(names)}
     targets = tuple(number[name] for name in classes)
-    return Source(folder.resolve().name, paths, Labels(tuple(names), multi=False), targets)
+    return Source(_name(folder), paths, Labels(tuple(names), multi=False), targets)
 
 
 def _from_root(root: Path) -> Source:
@@ -227,3 +227,9 @@ def _json(file: Path) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise DensebenchError(f"{file} should hold a JSON object.")
     return value
+
+
+def _name(folder: Path) -> str:
+    """Return what one calls the images in a folder; "imagenet/train" rather than "train"."""
+    whole = folder.resolve()
+    return f"{whole.parent.name}/{whole.name}" if whole.name in ("train", "val", "test", "images") else whole.name
