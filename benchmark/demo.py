@@ -35,8 +35,8 @@ TASKS = (
 )
 QUICK_TASKS = TASKS[:3]
 TRAIN_SCENES, VAL_SCENES = 800, 200
-ITERATIONS = 400
-SECONDS = {"scenes": 30.0, "pretrain": 150.0, "certify": 15.0}
+ITERATIONS, QUICK_ITERATIONS = 400, 150
+SECONDS = {"scenes": 30.0, "iteration": 0.6, "certify": 15.0}
 TASK_SECONDS = dict(zip(TASKS, (25.0, 25.0, 25.0, 60.0, 90.0), strict=True))
 """What a step costs on two cores: the first guess of the time left."""
 SOURCES = ("benchmark", "pretrain", "transfer_configs")
@@ -53,12 +53,14 @@ class Plan:
         methods: The table's rows.
         tasks: The table's columns.
         seeds: Fine-tuning seeds.
+        iterations: Steps of each pretraining.
     """
 
     out: Path
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
+    iterations: int = ITERATIONS
 
     @classmethod
     def make(
@@ -82,8 +84,13 @@ class Plan:
             for name in names:
                 if name not in known:
                     raise unknown(kind, name, known)
-        columns = tuple(tasks) or (QUICK_TASKS if quick else TASKS)
-        return cls(out, tuple(dict.fromkeys(methods)) or METHODS, columns, tuple(dict.fromkeys(seeds)))
+        return cls(
+            out,
+            tuple(dict.fromkeys(methods)) or METHODS,
+            tuple(dict.fromkeys(tasks)) or (QUICK_TASKS if quick else TASKS),
+            tuple(dict.fromkeys(seeds)),
+            QUICK_ITERATIONS if quick else ITERATIONS,
+        )
 
     @property
     def data(self) -> Path:
@@ -97,7 +104,7 @@ class Plan:
 
     def folder(self, method: str) -> Path:
         """Return where a method's pretraining lies."""
-        return self.out / "pretrain" / method
+        return self.out / "pretrain" / f"{method}_{self.iterations}"
 
     def checkpoint(self, method: str) -> Path:
         """Return a method's checkpoint."""
@@ -108,7 +115,7 @@ class Plan:
         steps = {"scenes": Step("scenes", SECONDS["scenes"])}
         for method in self.methods:
             if method != "random":
-                steps[f"pretrain {method}"] = Step("pretrain", SECONDS["pretrain"])
+                steps[f"pretrain {method}"] = Step("pretrain", SECONDS["iteration"] * self.iterations)
                 steps[f"certify {method}"] = Step("certify", SECONDS["certify"])
             for task, seed in self.cells():
                 steps[f"{method} {task} {seed}"] = Step(task, TASK_SECONDS.get(task, 60.0))
@@ -218,7 +225,7 @@ class _Demo:
         from pretrain.train import pretrain
 
         with self._step(f"pretrain {method}", f"pretraining {method}"):
-            settings = {"iterations": str(ITERATIONS)}
+            settings = {"iterations": str(self._plan.iterations)}
             folder = self._plan.folder(method)
             pretrain(
                 method, ARCH, self._plan.data, "scenes", folder, overrides=settings, progress=self._progress
