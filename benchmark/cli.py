@@ -236,6 +236,8 @@ def table(
     from benchmark.table import leaderboard, wide
 
     found = read_all(records)
+    if not found:
+        print(f"There are no records in {', '.join(map(str, records))}.", file=sys.stderr)
     print(csv.render(leaderboard(found)) if format == "csv" else markdown.wide(wide(found)), end="")
 
 

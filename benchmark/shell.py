@@ -98,6 +98,11 @@ def perform(app: typer.Typer, arguments: Sequence[str]) -> int:
         return _complain(message, f"Try '{path} --help'.", error.exit_code) if message else error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
+    except ModuleNotFoundError as error:
+        if debug:
+            raise
+        mend = "Run `make setup` in the clone; `densebench doctor` tells what else is missing."
+        return _complain(f"This needs the package {error.name}, which is not installed here.", mend, FAILED)
     except BrokenPipeError:
         _silence(sys.stdout)
         return FAILED

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_CHOICES = 40  # of longer lists only the closest are shown
+
 
 class DensebenchError(Exception):
     """The work failed for a reason the user can act on (exit status 1).
@@ -40,6 +42,8 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
         choices: The names that exist.
     """
     known = sorted(choices)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
     guess = f"Did you mean '{close[0]}'? " if close else ""
-    return UsageError(f"There is no {kind} '{name}'.", f"{guess}Choices: {', '.join(known)}.")
+    shown = known if len(known) <= MOST_CHOICES else close or known[:5]
+    rest = f" and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
+    return UsageError(f"There is no {kind} '{name}'.", f"{guess}Choices: {', '.join(shown)}{rest}.")

@@ -11,7 +11,7 @@ import typer
 
 from benchmark.cli import app
 from benchmark.shell import key_values, literal, perform, spread
-from pretrain.errors import DensebenchError, UsageError
+from pretrain.errors import DensebenchError, UsageError, unknown
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -214,6 +214,20 @@ def test_a_closed_output_is_no_traceback():
     assert done.returncode == 1
 
 
+def test_a_missing_package_is_told_with_its_mend(capsys):
+    assert perform(raising(ModuleNotFoundError("No module named 'torch'", name="torch")), []) == 1
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[0]
+        .endswith("needs the package torch, which is not installed here.")
+    )
+
+
+def test_a_table_without_records_says_so(tmp_path, capsys):
+    assert call("table", "--records", str(tmp_path)) == 0
+    assert str(tmp_path) in capsys.readouterr().err
+
+
 def test_paths_with_spaces(tmp_path, capsys):
     missing = tmp_path / "my records"
     assert call("table", "--records", str(missing), "--format", "csv") == 0
@@ -234,3 +248,11 @@ def test_the_module_is_the_command():
     )
     assert done.returncode == 2
     assert "Did you mean 'ls'?" in done.stderr
+
+
+def test_a_long_list_of_choices_is_cut_to_the_closest():
+    error = unknown("setting", "shedule.lr", [f"model.part{i}" for i in range(60)] + ["schedule.lr"])
+    assert error.mend.startswith("Did you mean 'schedule.lr'?")
+    assert len(error.mend) < 300
+    assert "more" in error.mend
+    assert "more" not in unknown("method", "moco", ["moco_v2", "densecl"]).mend
