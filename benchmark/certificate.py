@@ -86,9 +86,7 @@ class Certificate:
         verdict = "certified" if self.ok else "NOT CERTIFIED"
         lines = [f"{verdict}: {self.format} {self.arch} -> {self.target}"]
         lines += [f"  why not    {reason}" for reason in self.reasons]
-        lines.append(
-            f"  tensors    {self.filled} filled, {len(self.missing)} missing, {len(self.leftover)} left over"
-        )
+        lines.append(f"  tensors    {self.filled} filled, {len(self.missing)} missing, {len(self.leftover)} left over")
         if self.dropped:
             lines.append(f"  dropped    {_listed(self.dropped)}")
         lines += self._parity_lines()
@@ -105,9 +103,7 @@ class Certificate:
     def _parity_lines(self) -> list[str]:
         if not self.parity:
             return ["  parity     not compared"]
-        lines = [
-            f"  parity     {'stage':6}{'weights':8}{'max abs':>9}{'max rel':>9}  (at most {self.threshold:g})"
-        ]
+        lines = [f"  parity     {'stage':6}{'weights':8}{'max abs':>9}{'max rel':>9}  (at most {self.threshold:g})"]
         for row in self.parity:
             apart = f"{row['max_abs']:9.1e}{row['max_rel']:9.1e}"
             lines.append(f"             {row['stage']:6}{row['weights']:8}{apart}")

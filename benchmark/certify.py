@@ -74,9 +74,7 @@ def certify(
     reasons = [*suspicions, *fit.reasons()]
     untrained = is_untrained(state)
     if untrained and not allow_untrained:
-        reasons.append(
-            "The network is untrained: every norm scale is exactly 0 or 1 and every bias exactly 0."
-        )
+        reasons.append("The network is untrained: every norm scale is exactly 0 or 1 and every bias exactly 0.")
     rows: list[StageParity] = []
     if not fit.reasons():
         try:
@@ -102,9 +100,7 @@ def certify(
         notes=[*source.notes, *_widened(source.tensors)],
         reasons=reasons,
     )
-    return Backbone(
-        source.arch, state, certificate, source.mean, source.std, source.channel_order, source.meta
-    )
+    return Backbone(source.arch, state, certificate, source.mean, source.std, source.channel_order, source.meta)
 
 
 @dataclass(frozen=True)
@@ -156,10 +152,7 @@ def _shape(tensor: Tensor) -> str:
 def _widened(tensors: Mapping[str, Tensor]) -> list[str]:
     """Note the floating types that were not float32."""
     kinds = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()} - {torch.float32}
-    return [
-        f"Tensors of {str(kind).removeprefix('torch.')} were taken as float32."
-        for kind in sorted(kinds, key=str)
-    ]
+    return [f"Tensors of {str(kind).removeprefix('torch.')} were taken as float32." for kind in sorted(kinds, key=str)]
 
 
 def is_untrained(state: Mapping[str, Tensor]) -> bool:

@@ -39,18 +39,14 @@ Precision = Literal["float32", "bfloat16"]
 
 @app.callback()
 def _every_verb(
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an unforeseen error.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unforeseen error.")] = False,
 ) -> None:
     """Options that stand before the verb."""
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Where data, checkpoints, records and pictures go.")] = Path(
-        "demo"
-    ),
+    out: Annotated[Path, typer.Option(help="Where data, checkpoints, records and pictures go.")] = Path("demo"),
     quick: Annotated[bool, typer.Option(help="Only segmentation and depth.")] = False,
     methods: Annotated[list[str], typer.Option(help="The rows of the table.")] = NOTHING,
     tasks: Annotated[list[str], typer.Option(help="The columns of the table.")] = NOTHING,
@@ -94,9 +90,7 @@ def scenes(
 
 @data.command()
 def check(
-    tasks: Annotated[
-        list[str] | None, typer.Argument(help="Tasks; by default every data set there is.")
-    ] = None,
+    tasks: Annotated[list[str] | None, typer.Argument(help="Tasks; by default every data set there is.")] = None,
     data_root: DataRoot = Path(),
     data_spec: DataSpec = None,
 ) -> None:
@@ -136,9 +130,7 @@ def pretrain(
 
 
 @app.command()
-def inspect(
-    checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file.")], as_json: AsJson = False
-) -> None:
+def inspect(checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file.")], as_json: AsJson = False) -> None:
     """Tell what is in a file: format, architecture, trunk, and what would be dropped."""
     from benchmark.inspection import inspect as look
 
@@ -158,9 +150,7 @@ def convert(
     """Convert strictly and print the certificate; exit status 1 when it is not certified."""
     from benchmark import convert as conversion
 
-    backbone = conversion.convert(
-        checkpoint, to=to, arch=arch, allow_untrained=allow_untrained, format=format
-    )
+    backbone = conversion.convert(checkpoint, to=to, arch=arch, allow_untrained=allow_untrained, format=format)
     print(backbone.certificate.report())
     conversion.write(backbone, out)
     print(f"written    {out}")
@@ -172,9 +162,7 @@ def run(
     checkpoint: Checkpoint,
     data_root: DataRoot,
     arch: Arch = None,
-    mode: Annotated[
-        Mode, typer.Option(help="What trains: everything, the head, one linear layer.")
-    ] = "finetune",
+    mode: Annotated[Mode, typer.Option(help="What trains: everything, the head, one linear layer.")] = "finetune",
     seeds: Seeds = ONE_SEED,
     name: Annotated[str | None, typer.Option(help="What to call the checkpoint in tables.")] = None,
     out: Annotated[Path, typer.Option(help="Where records and work folders go.")] = Path("runs"),
@@ -183,9 +171,7 @@ def run(
     settings: Settings = NOTHING,
     precision: Annotated[Precision | None, typer.Option(help="By default the task's.")] = None,
     workers: Annotated[int, typer.Option(help="Loader processes.")] = 2,
-    skip_unreadable: Annotated[
-        bool, typer.Option(help="Leave out training images that cannot be read.")
-    ] = False,
+    skip_unreadable: Annotated[bool, typer.Option(help="Leave out training images that cannot be read.")] = False,
     allow_untrained: Annotated[bool, typer.Option(help="Accept weights that look untrained.")] = False,
     keep_model: Annotated[bool, typer.Option(help="Keep the fine-tuned weights.")] = False,
 ) -> None:

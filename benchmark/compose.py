@@ -17,7 +17,7 @@ from benchmark.task import Task
 from pretrain.errors import DensebenchError, UsageError, unknown
 
 MODES = ("finetune", "frozen", "linear")
-COMPARABLE = "model train_pipeline test_pipeline optimizer schedule evaluator test_batch_size".split()
+COMPARABLE = ["model", "train_pipeline", "test_pipeline", "optimizer", "schedule", "evaluator", "test_batch_size"]
 Protocol = dict[str, Any]
 
 
@@ -273,9 +273,7 @@ def _of_backbone(family: ModuleType, arch: str, task: Task) -> dict[str, Any]:
     return values if depth is None else {**values, "depth": depth}
 
 
-def _fingerprint(
-    protocol: Protocol, values: dict[str, Any], found: Manifest, setting: Setting
-) -> dict[str, Any]:
+def _fingerprint(protocol: Protocol, values: dict[str, Any], found: Manifest, setting: Setting) -> dict[str, Any]:
     """Flatten what makes numbers comparable to {dotted name: value}."""
     content = {block: protocol[block] for block in COMPARABLE}
     content["precise_bn"] = protocol["benchmark"]["precise_bn"]
@@ -287,7 +285,8 @@ def _fingerprint(
     content["data"] = {key: summary[key] for key in ("data", "classes", "train", "test")}
     if setting.skip:
         content["data"]["left_out"] = sorted(path.name for path in setting.skip)
-    return canonical(dict(_flatten(content, "")))
+    flat: dict[str, Any] = canonical(dict(_flatten(content, "")))
+    return flat
 
 
 def _flatten(value: Any, name: str) -> list[tuple[str, Any]]:

@@ -87,9 +87,7 @@ def require(backbone: Backbone) -> Backbone:
     reasons = " ".join(backbone.certificate.reasons)
     untrained = backbone.certificate.untrained and len(backbone.certificate.reasons) == 1
     mend = "Pass --allow-untrained if that is what you want." if untrained else ""
-    raise DensebenchError(
-        f"The {backbone.arch} is not certified for {backbone.certificate.target}. {reasons}", mend
-    )
+    raise DensebenchError(f"The {backbone.arch} is not certified for {backbone.certificate.target}. {reasons}", mend)
 
 
 def write(backbone: Backbone, path: Path) -> None:

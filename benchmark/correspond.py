@@ -81,10 +81,7 @@ def correspondences(path: Path, images: Sequence[Path], seed: int = 0) -> dict[s
         Matches of every image, for the checkpoint's method and for "random".
     """
     rng = np.random.default_rng(seed)
-    pairs = [
-        tuple(_view(Image.open(image).convert("RGB"), rng, flip) for flip in (False, True))
-        for image in images
-    ]
+    pairs = [tuple(_view(Image.open(image).convert("RGB"), rng, flip) for flip in (False, True)) for image in images]
     loaded = checkpoint.load(path)
     meta = loaded.meta
     trained = backbones.build(meta.arch)

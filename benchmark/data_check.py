@@ -66,6 +66,7 @@ def _present(spec: data_spec.DataSpec) -> list[str]:
     present = [data for data, folder in folders.items() if (spec.root / folder).is_dir()]
     if not present:
         raise DensebenchError(
-            f"{spec.root} holds none of {', '.join(sorted(set(folders.values())))}.", "Is this the right data root?"
+            f"{spec.root} holds none of {', '.join(sorted(set(folders.values())))}.",
+            "Is this the right data root?",
         )
     return present

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from benchmark import manifest
@@ -23,14 +24,14 @@ def config(spec: DataSpec, found: manifest.Manifest, part: str, pipeline: list[C
     common: Config = {"pipeline": pipeline, "test_mode": part == "test"}
     if found.classes:
         common["metainfo"] = {"classes": found.classes, "palette": palette(len(found.classes))}
-    build = {
+    builders: dict[str, Callable[[DataSpec, Config, Any, Config], Config]] = {
         "voc_det": _voc_boxes,
         "coco_det": _coco,
         "voc_seg": _voc_masks,
         "cityscapes_seg": _cityscapes,
         "nyu_depth": _nyu,
-    }[found.data]
-    return build(spec, section, section[part], common)
+    }
+    return builders[found.data](spec, section, section[part], common)
 
 
 def palette(classes: int) -> list[tuple[int, int, int]]:
@@ -77,7 +78,10 @@ def _voc_masks(spec: DataSpec, section: Config, splits: list[str], common: Confi
             {
                 "type": "mmseg.BaseSegDataset",  # its VOC class knows the official classes only
                 "ann_file": str(manifest.voc_list(spec.root, split, "Segmentation").resolve()),
-                "data_prefix": {"img_path": str(year / "JPEGImages"), "seg_map_path": str(year / section["labels"])},
+                "data_prefix": {
+                    "img_path": str(year / "JPEGImages"),
+                    "seg_map_path": str(year / section["labels"]),
+                },
                 **common,
             }
         )

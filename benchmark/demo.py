@@ -227,9 +227,7 @@ class _Demo:
         with self._step(f"pretrain {method}", f"pretraining {method}"):
             settings = {"iterations": str(self._plan.iterations)}
             folder = self._plan.folder(method)
-            pretrain(
-                method, ARCH, self._plan.data, "scenes", folder, overrides=settings, progress=self._progress
-            )
+            pretrain(method, ARCH, self._plan.data, "scenes", folder, overrides=settings, progress=self._progress)
             if method == "densecl":
                 self._correspondences(method)
 

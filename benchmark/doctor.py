@@ -85,9 +85,7 @@ def report(findings: list[Finding]) -> str:
         if finding.mend:
             lines.append(" " * (width + 11) + f"-> {finding.mend}")
     missing = sum(finding.state == "missing" for finding in findings)
-    lines.append(
-        f"{missing} needed thing{'' if missing == 1 else 's'} missing." if missing else "All is well."
-    )
+    lines.append(f"{missing} needed thing{'' if missing == 1 else 's'} missing." if missing else "All is well.")
     return "\n".join(lines)
 
 

@@ -107,9 +107,7 @@ class _StepHook(Hook):
     def __init__(self, on_step: Callable[[int, int], None]) -> None:
         self.on_step = on_step
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Report."""
         self.on_step(runner.iter + 1, runner.max_iters)
 

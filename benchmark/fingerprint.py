@@ -27,9 +27,7 @@ def canonical(value: Any) -> Any:
         return [canonical(item) for item in value]
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise DensebenchError(
-                f"A fingerprint cannot hold the number {value}.", "Every setting must be finite."
-            )
+            raise DensebenchError(f"A fingerprint cannot hold the number {value}.", "Every setting must be finite.")
         return int(value) if value.is_integer() else value
     if value is None or isinstance(value, (bool, int, str)):
         return value

@@ -74,9 +74,7 @@ class Inspection:
         if self.mean and self.std:
             mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
             lines.append(f"  input      {self.channel_order}, mean {mean}, std {std}")
-        lines += [
-            f"  {name:10} {value}" for name, value in self.meta.items() if name not in ("mean", "std", "arch")
-        ]
+        lines += [f"  {name:10} {value}" for name, value in self.meta.items() if name not in ("mean", "std", "arch")]
         lines += [f"  note       {note}" for note in self.notes]
         if self.problem:
             lines.append(f"  problem    {self.problem}")

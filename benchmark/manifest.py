@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -75,16 +75,16 @@ def read(spec: DataSpec, data: str) -> Manifest:
 @cache
 def _read(root: Path, name: str, section_text: str, data: str) -> Manifest:
     section = json.loads(section_text)
-    reader = {
+    readers: dict[str, Callable[[Path, dict[str, Any], Any], Split]] = {
         "voc_det": _voc_boxes,
         "coco_det": _coco,
         "voc_seg": _voc_masks,
         "cityscapes_seg": _cityscapes,
         "nyu_depth": _nyu,
-    }[data]
+    }
     if data == "coco_det":
         section["classes"] = _coco_order(root, section)
-    train, test = (reader(root, section, section[part]) for part in ("train", "test"))
+    train, test = (readers[data](root, section, section[part]) for part in ("train", "test"))
     official = section["images"]
     partial = len(train.images) < official["train"] or len(test.images) < official["test"]
     classes = tuple(section.get("classes", ()))
@@ -113,7 +113,7 @@ def _coco_order(root: Path, section: dict[str, Any]) -> list[str]:
     unknown = [name for name in wanted if name not in train]
     if unknown:
         raise DensebenchError(
-            f"{coco_annotations(root, section['train'])} has no category '{unknown[0]}', which the data specification names."
+            f"{coco_annotations(root, section['train'])} has no category '{unknown[0]}', which the specification names."
         )
     return [name for name in train if name in wanted]
 
@@ -218,9 +218,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise DensebenchError(
-            f"{path} could not be read: {error.strerror}.", "Is this the right data root?"
-        ) from error
+        raise DensebenchError(f"{path} could not be read: {error.strerror}.", "Is this the right data root?") from error
 
 
 def _json(path: Path) -> Any:

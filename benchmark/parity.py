@@ -80,16 +80,12 @@ def _rows(weights: str, source: Source, network: nn.Module, target: nn.Module) -
     rows: list[StageParity] = []
     for stage, left, right in zip(_STAGES, expected, found, strict=True):  # (2, C, H, W) each
         if left.shape != right.shape:
-            raise ValueError(
-                f"The maps of {stage} have the shapes {tuple(left.shape)} and {tuple(right.shape)}."
-            )
+            raise ValueError(f"The maps of {stage} have the shapes {tuple(left.shape)} and {tuple(right.shape)}.")
         scale, apart = left.abs().max().item(), (left - right).abs().max().item()
         if not torch.isfinite(torch.tensor([scale, apart])).all():
             raise ValueError(f"The maps of {stage} are not finite.")
         if (left[0] - left[1]).abs().max().item() <= 1e-6 * scale:
-            raise ValueError(
-                f"The maps of {stage} are the same for two different images: the network is dead."
-            )
+            raise ValueError(f"The maps of {stage} are the same for two different images: the network is dead.")
         rows.append({"weights": weights, "stage": stage, "max_abs": apart, "max_rel": apart / scale})
     return rows
 

@@ -93,9 +93,7 @@ def _one(model: Any, dataset: Any, index: int, collate: Callable[[list[Any]], An
     classes = () if kind == "depth_map" else tuple(dataset.metainfo["classes"])
     whole = np.asarray(Image.open(sample.img_path).convert("RGB"))
     if "pred_instances" in sample:
-        truth = _objects(
-            sample.gt_instances, _masks(dataset.get_data_info(index)["instances"], whole.shape[:2])
-        )
+        truth = _objects(sample.gt_instances, _masks(dataset.get_data_info(index)["instances"], whole.shape[:2]))
         return Prediction(whole, truth, _objects(sample.pred_instances), classes)
     true, predicted = (_numpy(sample.get(f"{part}_{kind}").data)[0] for part in ("gt", "pred"))
     entered = _numpy(batch["inputs"][0]).transpose(1, 2, 0)[:, :, ::-1]  # the pipelines load BGR

@@ -101,9 +101,7 @@ def report(table: str, records: Iterable[Record], plan: bool = False, folder: Pa
         else:
             verdict = against_paper(measured.summary, float(row.value), row.resolution)
             outcome = [number.summary(measured.summary, row.metric), verdict]
-            remarks |= {
-                f"{row.task}, protocol {measured.fingerprint}: {text}": None for text in measured.notes
-            }
+            remarks |= {f"{row.task}, protocol {measured.fingerprint}: {text}": None for text in measured.notes}
         note = f"[{sources.index(row.source) + 1}]"
         lines.append([row.task, row.recipe, row.architecture, row.metric, f"{row.value} {note}", *outcome])
     header = ["task", "pretraining", "arch", "metric", "paper", "measured (n)", "verdict"]

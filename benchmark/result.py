@@ -125,9 +125,7 @@ class Record:
         """
         if data.get("schema") != SCHEMA:
             raise ValueError(f"expected schema {SCHEMA}, found {data.get('schema')!r}")
-        content = {
-            name: value for name, value in data.items() if name not in ("schema", "key", "fingerprint")
-        }
+        content = {name: value for name, value in data.items() if name not in ("schema", "key", "fingerprint")}
         known = {item.name for item in fields(cls)}
         if content.keys() != known:
             raise ValueError(f"fields missing or unknown: {', '.join(sorted(content.keys() ^ known))}")
@@ -157,9 +155,7 @@ def write(record: Record, folder: Path, *, replace: bool = False) -> Path:
     try:
         content = json.dumps(record.to_dict(), indent=1, allow_nan=False) + "\n"
     except ValueError as error:
-        raise DensebenchError(
-            f"{record.task}, seed {record.seed}: a record holds finite numbers only."
-        ) from error
+        raise DensebenchError(f"{record.task}, seed {record.seed}: a record holds finite numbers only.") from error
     with claim(path):
         if path.exists() and not replace:
             raise DensebenchError(f"The record {path} exists already.", "Use --force to redo the run.")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ def run_tasks(
 
 
 def _backbone(one: task.Task, checkpoint: str, seed: int, request: Request) -> Backbone:
-    target = "mmdet" if one.kind == "detection" else "mmseg"
+    target: convert.Target = "mmdet" if one.kind == "detection" else "mmseg"
     if checkpoint == "random":
         if request.arch is None:
             raise UsageError("A random checkpoint needs an architecture.", "Add --arch, such as --arch resnet50.")
@@ -121,9 +121,7 @@ def _backbone(one: task.Task, checkpoint: str, seed: int, request: Request) -> B
     path = Path(checkpoint)
     if not path.exists():
         raise UsageError(f"There is no checkpoint {path}.", "Name a file, or 'random'.")
-    return convert.require(
-        convert.convert(path, to=target, arch=request.arch, allow_untrained=request.allow_untrained)
-    )
+    return convert.require(convert.convert(path, to=target, arch=request.arch, allow_untrained=request.allow_untrained))
 
 
 @dataclass(frozen=True)
@@ -217,9 +215,7 @@ class _Run:
     def _name(self) -> str:
         return self.request.name or str(self.backbone.meta.get("method", Path(self.checkpoint).stem))
 
-    def _result(
-        self, protocol: dict[str, Any], metrics: dict[str, float], precision: str, seconds: float
-    ) -> Record:
+    def _result(self, protocol: dict[str, Any], metrics: dict[str, float], precision: str, seconds: float) -> Record:
         meta = self.backbone.meta
         described = {metric.key: metric for metric in self.task.metrics}
         return Record(

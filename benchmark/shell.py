@@ -113,9 +113,7 @@ def perform(app: typer.Typer, arguments: Sequence[str]) -> int:
         mend = "This is not expected: add --debug to see where it comes from."
         return _complain(f"{type(error).__name__}: {reason}", mend, FAILED)
     if status == INTERRUPTED:
-        return _complain(
-            "Interrupted; what was done is kept.", "The same command continues from there.", status
-        )
+        return _complain("Interrupted; what was done is kept.", "The same command continues from there.", status)
     return status if isinstance(status, int) else DONE
 
 

@@ -51,9 +51,7 @@ def outputs_of(*modules: str) -> Callable[[nn.Module, Tensor], list[Tensor]]:
     def run(network: nn.Module, images: Tensor) -> list[Tensor]:
         outputs: list[Tensor] = []
         hooks = [
-            network.get_submodule(name).register_forward_hook(
-                lambda _module, _inputs, out: outputs.append(out)
-            )
+            network.get_submodule(name).register_forward_hook(lambda _module, _inputs, out: outputs.append(out))
             for name in modules
         ]
         network(images)

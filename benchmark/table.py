@@ -14,9 +14,7 @@ COLUMNS = [
     *("method", "arch", "checkpoint", "task", "mode", "metric"),
     *("mean", "sd", "n", "gain_over_random", "rank", "fingerprint"),
 ]
-FLOOR = (
-    1.0  # an average precision below one percent says that nothing was learned, not which backbone is better
-)
+FLOOR = 1.0  # an average precision below one percent says that nothing was learned, not which backbone is better
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Task:
 
     @property
     def size(self) -> str:
-        """ "paper" for the published protocol, else "small" or "demo"."""
+        """The size: "paper" for the published protocol, else "small" or "demo"."""
         suffix = self.name.rpartition(".")[2]
         return suffix if suffix in SIZES else "paper"
 

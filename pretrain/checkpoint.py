@@ -168,9 +168,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     tree, metadata = tensor_file.read(path)
     meta = meta_of(path, metadata)
     if meta is not None and digest(_named_tensors(path, tree)) != meta.sha256:
-        raise DensebenchError(
-            f"{path} is damaged: its tensors do not have the sha256 that it states.", "Copy it anew."
-        )
+        raise DensebenchError(f"{path} is damaged: its tensors do not have the sha256 that it states.", "Copy it anew.")
     return tree, metadata
 
 

@@ -73,9 +73,7 @@ class StepHook(Hook):
         """Call the method's `before_step`."""
         learner_of(runner).method.before_step(runner.iter / runner.max_iters)
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Keep the time and report."""
         now = time.monotonic()
         learner_of(runner).seconds += now - self._last

@@ -39,9 +39,7 @@ class CollapseHook(Hook):
             backbone = learner_of(runner).method.export()
             self._handle = backbone.register_forward_hook(self._listen)
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Log what was heard."""
         if self._handle is None:
             return
@@ -83,9 +81,7 @@ class UnreadableHook(Hook):
         """How many images were skipped so far."""
         return len(self._known)
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Name the images that were skipped since the last look."""
         if runner.rank != 0 or not self.is_due(runner):
             return

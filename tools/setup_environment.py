@@ -45,9 +45,7 @@ def check_machine():
     if sys.version_info[:2] not in PYTHONS:
         stop(f"Python 3.11 or 3.12 is needed, and {sys.executable} is {found}; try make PYTHON=python3.11")
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
-        stop(
-            "MMCV's operators need Python's headers (Python.h). On Debian and Ubuntu: apt install python3-dev"
-        )
+        stop("MMCV's operators need Python's headers (Python.h). On Debian and Ubuntu: apt install python3-dev")
     try:
         import ensurepip  # noqa: F401
     except ImportError:
@@ -199,16 +197,12 @@ def install():
     if not python.exists():
         print("Making .venv with Python", platform.python_version(), flush=True)
         quietly([sys.executable, "-m", "venv", VENV], environment, f"{VENV} could not be made.")
-    if not uv.exists() or UV.split("==")[1] not in quietly(
-        [uv, "--version"], environment, "uv does not start."
-    ):
+    if not uv.exists() or UV.split("==")[1] not in quietly([uv, "--version"], environment, "uv does not start."):
         print("Installing", UV, flush=True)
         quietly([python, "-m", "pip", "install", "-q", UV], environment, f"{UV} could not be installed.")
 
     cache = Path(quietly([uv, "cache", "dir"], environment, "uv has no cache folder.").strip())
-    print(
-        "Installing requirements.lock (about 6 GB; compiling MMCV takes 8-10 minutes on 2 cores).", flush=True
-    )
+    print("Installing requirements.lock (about 6 GB; compiling MMCV takes 8-10 minutes on 2 cores).", flush=True)
     if Progress(cache).run(
         [uv, "pip", "install", "--no-deps", "--require-hashes", "-r", "requirements.lock"], environment
     ):

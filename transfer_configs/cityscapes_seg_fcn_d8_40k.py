@@ -1,4 +1,4 @@
-"""Cityscapes segmentation: FCN-D8, 40k iterations at 769x769 on the fine training set (2,975 images), tested on val (500).
+"""Cityscapes segmentation: FCN-D8, 40k iterations at 769x769 on fine train (2,975 images), tested on val (500).
 
 Used by DenseCL. Run: densebench run cityscapes_seg_fcn_d8_40k --checkpoint CKPT --data-root DATA
 """

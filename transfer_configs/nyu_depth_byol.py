@@ -1,6 +1,6 @@
 """NYU v2 depth: up-projection decoder on conv5, reverse Huber loss, 7,500 steps of 256 images (BYOL, appendix D.6).
 
-# NOTE: the images are halved (640x480 to 320x240) and cropped to 304x228; prediction and label are compared at that size.
+# NOTE: images are halved (640x480 to 320x240) and cropped to 304x228; prediction and label are compared there.
 # NOTE: the paper names no learning-rate decay; none is applied.
 Run: densebench run nyu_depth_byol --checkpoint CKPT --data-root DATA
 """

@@ -1,11 +1,12 @@
 """PASCAL VOC detection: Faster R-CNN R50-C4, 24k iterations on VOC07+12 trainval, tested on VOC07 test.
 
-Used by MoCo, DenseCL, ReSim, PixPro, VICReg. With DenseCL on ImageNet (200 epochs): AP 58.7, AP50 82.8 (arXiv:2011.09157).
+Used by MoCo, DenseCL, ReSim, PixPro, VICReg. With DenseCL, ImageNet, 200 epochs: AP 58.7 (arXiv:2011.09157).
 Run: densebench run voc_det_c4_24k --checkpoint CKPT --data-root DATA --seeds 0 1 2 3 4
 """
 _base_ = ['_base_/faster_rcnn_c4.py', '_base_/detection.py']
 benchmark = dict(
-    data='voc_det', paper='arXiv:1911.05722 appendix A.2; DenseCL benchmarks/detection/configs/pascal_voc_R_50_C4_24k.yaml',
+    data='voc_det',
+    paper='arXiv:1911.05722 appendix A.2; DenseCL benchmarks/detection/configs/pascal_voc_R_50_C4_24k.yaml',
     metrics=[
         dict(key='AP', label='AP', scale='percent', better='higher'),
         dict(key='AP50', label='AP50', scale='percent', better='higher'),

@@ -92,7 +92,8 @@ class DepthHead(BaseModule):
         return depth.clamp(0.0, self.max_depth)
 
     def _resize(self, depth: Tensor, size: Any) -> Tensor:
-        return resize(depth, size=tuple(size), mode="bilinear", align_corners=False)
+        resized: Tensor = resize(depth, size=tuple(size), mode="bilinear", align_corners=False)
+        return resized
 
 
 @MODELS.register_module()
@@ -106,9 +107,7 @@ class UpProjectionHead(DepthHead):
         max_depth: See `DepthHead`.
     """
 
-    def __init__(
-        self, in_channels: int, widths: tuple[int, ...], norm_cfg: dict[str, Any], max_depth: float
-    ) -> None:
+    def __init__(self, in_channels: int, widths: tuple[int, ...], norm_cfg: dict[str, Any], max_depth: float) -> None:
         super().__init__(max_depth)
         self.reduction = nn.Conv2d(in_channels, in_channels // 2, 1, bias=False)
         self.norm = build_norm_layer(norm_cfg, in_channels // 2)[1]
@@ -121,7 +120,8 @@ class UpProjectionHead(DepthHead):
     def forward(self, inputs: Any) -> Tensor:
         """Map the backbone's feature maps to depth in metres, (B, 1, 16 h, 16 w) for four blocks."""
         x = F.relu(self.norm(self.reduction(inputs[-1])))
-        return self.prediction(self.blocks(x))
+        depth: Tensor = self.prediction(self.blocks(x))
+        return depth
 
 
 @MODELS.register_module()
@@ -135,4 +135,5 @@ class LinearDepthHead(DepthHead):
 
     def forward(self, inputs: Any) -> Tensor:
         """Map the backbone's feature maps to depth in metres, (B, 1, h, w)."""
-        return self.prediction(self.norm(inputs[-1]))
+        depth: Tensor = self.prediction(self.norm(inputs[-1]))
+        return depth

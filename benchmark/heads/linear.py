@@ -24,4 +24,5 @@ class LinearHead(BaseDecodeHead):
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
         """Map the backbone's feature maps to class scores (B, classes, h, w)."""
-        return self.cls_seg(self.norm(self._transform_inputs(inputs)))
+        scores: Tensor = self.cls_seg(self.norm(self._transform_inputs(inputs)))
+        return scores

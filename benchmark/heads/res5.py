@@ -29,4 +29,5 @@ class Res5ExtraNorm(ResLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map RoI features (R, C4, 14, 14) to (R, C5, 7, 7)."""
-        return self.norm(super().forward(x))
+        features: Tensor = self.norm(super().forward(x))
+        return features

@@ -98,9 +98,7 @@ class PhotoDistortion(BaseTransform):
         hue: The largest shift, in turns of the colour circle.
     """
 
-    def __init__(
-        self, grayscale: float, brightness: float, saturation: tuple[float, float], hue: float
-    ) -> None:
+    def __init__(self, grayscale: float, brightness: float, saturation: tuple[float, float], hue: float) -> None:
         self.grayscale = grayscale
         self.brightness = brightness
         self.saturation = saturation
@@ -108,7 +106,7 @@ class PhotoDistortion(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Change `img`; all draws come from NumPy's global generator, which is keyed for every sample."""
-        draw = np.random.uniform  # noqa: NPY002
+        draw = np.random.uniform
         image = results["img"].astype(np.float32) + 255.0 * draw(-self.brightness, self.brightness)
         hsv = cv2.cvtColor(np.clip(image, 0, 255) / 255.0, cv2.COLOR_BGR2HSV)
         hsv[..., 0] = (hsv[..., 0] + 360.0 * draw(-self.hue, self.hue)) % 360.0

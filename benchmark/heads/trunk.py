@@ -63,7 +63,7 @@ def trunk_modules(model: nn.Module, places: Mapping[str, str]) -> list[nn.Module
     return [model.get_submodule(prefix.rstrip(".")) for prefix in places.values()]
 
 
-@MODELS.register_module()
+@MODELS.register_module()  # type: ignore[untyped-decorator]
 def prepared(model: dict[str, Any], places: dict[str, str], frozen: bool, channels_last: bool) -> nn.Module:
     """Build a model for training: losses and regions in float32, the trunk frozen where the mode says so.
 
@@ -79,12 +79,15 @@ def prepared(model: dict[str, Any], places: dict[str, str], frozen: bool, channe
             module.register_forward_pre_hook(lambda _, inputs: (_float32(inputs[0]), *inputs[1:]))
         elif isinstance(module, RPNHead | BBoxHead | FCNMaskHead):
             module.register_forward_hook(lambda _, inputs, outputs: _float32(outputs))
-        if isinstance(getattr(module, "conv_seg", None), nn.Module):
-            module.conv_seg.register_forward_hook(lambda _, inputs, outputs: _float32(outputs))
+        classifier = getattr(module, "conv_seg", None)
+        if isinstance(classifier, nn.Module):
+            classifier.register_forward_hook(lambda _, inputs, outputs: _float32(outputs))
     if frozen:
         for module in trunk_modules(built, places):
             module.requires_grad_(False)
-    return built.to(memory_format=torch.channels_last) if channels_last else built
+    if channels_last:
+        built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return built
 
 
 def _float32(value: Any) -> Any:
@@ -159,7 +162,8 @@ def calibrate_norms(model: Any, loader: Any) -> None:
             model.backbone(model.data_preprocessor(batch, True)["inputs"])
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-        norm.num_batches_tracked.zero_()
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.zero_()
 
 
 def _one_pass(loader: Any) -> Iterator[Any]:

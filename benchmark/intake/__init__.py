@@ -67,9 +67,5 @@ def no_format(path: Path, tree: Mapping[str, Any]) -> DensebenchError:
     stems = [name for name in tensors if name.endswith("conv1.weight")]
     first = min(stems or tensors, key=len)
     prefix = first.removesuffix("conv1.weight")
-    where = (
-        f"'conv1.weight' stands behind the prefix '{prefix}'"
-        if stems and prefix
-        else f"the first is '{first}'"
-    )
+    where = f"'conv1.weight' stands behind the prefix '{prefix}'" if stems and prefix else f"the first is '{first}'"
     return DensebenchError(f"{path} names its {len(tensors)} tensors in no known format: {where}.", known)

@@ -35,9 +35,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> So
     tensors: dict[str, Tensor] = tree.get("state_dict", tree)
     found = backbones.identify(tensors)
     if found != meta.arch:
-        raise DensebenchError(
-            f"{path} says that it is a {meta.arch}, but its tensors are those of a {found}."
-        )
+        raise DensebenchError(f"{path} says that it is a {meta.arch}, but its tensors are those of a {found}.")
     return Source(
         format="densebench",
         arch=meta.arch,

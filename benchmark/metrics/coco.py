@@ -90,9 +90,7 @@ class CocoAP(BaseMetric):
                     f"None of the {len(images)} evaluated images of {self.ann_file} has an object to find.",
                     "Evaluate on more images, or check the names of the classes.",
                 )
-            metrics |= {
-                f"{kind}_{key}": 100 * s for key, s in zip(("AP", "AP50", "AP75"), scores, strict=True)
-            }
+            metrics |= {f"{kind}_{key}": 100 * s for key, s in zip(("AP", "AP50", "AP75"), scores, strict=True)}
         return metrics
 
 
@@ -106,9 +104,7 @@ def read_truth(ann_file: str) -> COCO:
     except ValueError as error:
         raise DensebenchError(f"{ann_file} is not a COCO annotation file: {error}.") from error
     if not {"images", "annotations", "categories"} <= truth.dataset.keys():
-        raise DensebenchError(
-            f"{ann_file} lacks images, annotations or categories: not a COCO instances file."
-        )
+        raise DensebenchError(f"{ann_file} lacks images, annotations or categories: not a COCO instances file.")
     return truth
 
 
@@ -141,9 +137,7 @@ def to_detections(images: Any, categories: Sequence[int], kind: str) -> list[dic
         corners: NDArray[np.float64] = image["bboxes"]
         boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)  # (N, 4)
         for i, (label, score) in enumerate(zip(image["labels"], image["scores"], strict=True)):
-            shape = (
-                {"bbox": boxes[i].tolist()} if kind == "bbox" else {"segmentation": dict(image["masks"][i])}
-            )
+            shape = {"bbox": boxes[i].tolist()} if kind == "bbox" else {"segmentation": dict(image["masks"][i])}
             detections.append(
                 {
                     "image_id": image["img_id"],

@@ -64,9 +64,7 @@ class DepthErrors(BaseMetric):
         return {key: sum(errors[key] for errors in measured) / len(measured) for key in KEYS}
 
 
-def depth_errors(
-    predicted: Tensor, truth: Tensor, min_depth: float, max_depth: float
-) -> dict[str, float] | None:
+def depth_errors(predicted: Tensor, truth: Tensor, min_depth: float, max_depth: float) -> dict[str, float] | None:
     """Measure one image; None when it has no valid pixel.
 
     Args:

@@ -51,9 +51,7 @@ class MeanIoU(BaseMetric):
 
     def compute_metrics(self, results: list[NDArray[np.int64]]) -> dict[str, float]:
         """Sum the images and take the means."""
-        right, predicted, true = (
-            np.sum(results, axis=0) if results else np.zeros((3, self.num_classes), np.int64)
-        )
+        right, predicted, true = np.sum(results, axis=0) if results else np.zeros((3, self.num_classes), np.int64)
         return mean_iou(right, predicted, true)
 
 
@@ -86,18 +84,14 @@ def confusion_matrix(
     return matrix.reshape(classes, classes)
 
 
-def mean_iou(
-    right: NDArray[np.int64], predicted: NDArray[np.int64], true: NDArray[np.int64]
-) -> dict[str, float]:
+def mean_iou(right: NDArray[np.int64], predicted: NDArray[np.int64], true: NDArray[np.int64]) -> dict[str, float]:
     """Compute mIoU, aAcc and mAcc in percent from pixel counts of every class, each (C,).
 
     Raises:
         DensebenchError: There is no pixel to count.
     """
     if true.sum() == 0:
-        raise DensebenchError(
-            "No evaluated pixel has a label.", "Check the label folder and the ignored label."
-        )
+        raise DensebenchError("No evaluated pixel has a label.", "Check the label folder and the ignored label.")
     union = predicted + true - right
     return {
         "mIoU": 100 * float(np.mean(right[union > 0] / union[union > 0])),

@@ -82,9 +82,7 @@ def render(header: Sequence[str], rows: Sequence[Sequence[str]], *, escaped: boo
     """
     texts = [[escape(name) for name in header], *([t if escaped else escape(t) for t in row] for row in rows)]
     widths = [max(3, *(len(row[i]) for row in texts)) for i in range(len(header))]
-    lines = [
-        "| " + " | ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)) + " |" for row in texts
-    ]
+    lines = ["| " + " | ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)) + " |" for row in texts]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines) + "\n"
 

@@ -133,9 +133,7 @@ def _find(place: Path) -> Source:
         return _from_folder(place)
     if place.is_file():
         return Source(place.stem, _listed(place))
-    raise DensebenchError(
-        f"There are no images at {place}: it does not exist.", "Name a folder or a list file."
-    )
+    raise DensebenchError(f"There are no images at {place}: it does not exist.", "Name a folder or a list file.")
 
 
 def _from_folder(folder: Path) -> Source:
@@ -148,9 +146,7 @@ def _from_folder(folder: Path) -> Source:
         )
     )
     if not paths:
-        raise DensebenchError(
-            f"There is no image under {folder}.", f"Expected are {', '.join(sorted(SUFFIXES))}."
-        )
+        raise DensebenchError(f"There is no image under {folder}.", f"Expected are {', '.join(sorted(SUFFIXES))}.")
     classes = [path.relative_to(folder).parts[0] for path in paths]
     names = sorted(set(classes))
     if len(names) < 2 or any(path.parent == folder for path in paths):
@@ -165,18 +161,14 @@ def _from_root(root: Path) -> Source:
     spec = _json(file)
     block = spec.get("pretrain")
     if not isinstance(block, dict) or "images" not in block:
-        raise DensebenchError(
-            f'{file} has no "pretrain" block with "images".', "Give the images' folder instead."
-        )
+        raise DensebenchError(f'{file} has no "pretrain" block with "images".', "Give the images' folder instead.")
     listing = root / str(block["images"])
     paths = _listed(listing, root)
     name = str(spec.get("name", root.resolve().name))
     if "labels" not in block:
         return Source(name, paths)
     classes = tuple(str(item) for item in block["classes"])
-    targets = _targets(
-        root / str(block["labels"]), (path.relative_to(root).as_posix() for path in paths), classes
-    )
+    targets = _targets(root / str(block["labels"]), (path.relative_to(root).as_posix() for path in paths), classes)
     return Source(name, paths, Labels(classes, multi=True), targets)
 
 
@@ -186,15 +178,11 @@ def _listed(listing: Path, root: Path | None = None) -> tuple[Path, ...]:
     try:
         lines = listing.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise DensebenchError(
-            f"{listing} is neither a folder nor a list of images (it is no text)."
-        ) from error
+        raise DensebenchError(f"{listing} is neither a folder nor a list of images (it is no text).") from error
     paths = tuple((root or listing.parent) / line.strip() for line in lines if line.strip())
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise DensebenchError(
-            f"{listing} names {len(missing)} files that do not exist, the first is {missing[0]}."
-        )
+        raise DensebenchError(f"{listing} names {len(missing)} files that do not exist, the first is {missing[0]}.")
     if not paths:
         raise DensebenchError(f"{listing} names no image; one path a line is expected.")
     return paths
@@ -207,12 +195,8 @@ def _targets(file: Path, names: Iterable[str], classes: Sequence[str]) -> tuple[
         if name not in table:
             raise DensebenchError(f"{file} has no labels for {name}.")
         target = table[name]
-        if not isinstance(target, list) or not all(
-            isinstance(i, int) and 0 <= i < len(classes) for i in target
-        ):
-            raise DensebenchError(
-                f"{file}: the labels of {name} are {target}; 0..{len(classes) - 1} are expected."
-            )
+        if not isinstance(target, list) or not all(isinstance(i, int) and 0 <= i < len(classes) for i in target):
+            raise DensebenchError(f"{file}: the labels of {name} are {target}; 0..{len(classes) - 1} are expected.")
         targets.append(tuple(target))
     return tuple(targets)
 

@@ -22,9 +22,7 @@ class FiniteLossHook(Hook):
     def __init__(self, interval: int = 10) -> None:
         self.interval = interval
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Look at the loss."""
         if not self.every_n_train_iters(runner, self.interval) or not outputs or "loss" not in outputs:
             return

@@ -22,7 +22,7 @@ from pretrain.engine.progress import ProgressHook
 from pretrain.errors import DensebenchError
 
 
-@FUNCTIONS.register_module()
+@FUNCTIONS.register_module()  # type: ignore[untyped-decorator]
 def quiet_worker(worker_id: int) -> None:
     """Prepare a loader's worker: one thread, and Ctrl-C is the main process's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

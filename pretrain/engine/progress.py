@@ -49,9 +49,7 @@ class ProgressHook(Hook):
         self._task = self._bar.add_task(self.title, total=runner.max_iters, completed=runner.iter, note="")
         self._bar.start()
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Move the bar, or print a line now and then."""
         if self.quiet:
             return

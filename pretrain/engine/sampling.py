@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS
 from mmengine.hooks import Hook
+from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS
 from torch.utils.data import Sampler
 
 
@@ -26,6 +26,7 @@ class Draw(int):
     draw: int
 
     def __new__(cls, index: int, draw: int = 0) -> Draw:
+        """Return `index` as its `draw`-th draw."""
         self = super().__new__(cls, index)
         self.draw = draw
         return self
@@ -48,7 +49,7 @@ def seed_globals(generator: np.random.Generator) -> None:
     """Seed Python's, NumPy's and torch's global generators from `generator`."""
     words = generator.integers(0, 2**32, size=3, dtype=np.uint64)
     random.seed(int(words[0]))
-    np.random.seed(int(words[1]))  # noqa: NPY002 (mm* transforms draw from the global generator)
+    np.random.seed(int(words[1]))
     torch.manual_seed(int(words[2]))
 
 

@@ -55,9 +55,7 @@ class StateHook(Hook):
         if threading.current_thread() is threading.main_thread():
             self._previous_handler = signal.signal(signal.SIGINT, self._on_interrupt)
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Save when it is time to, or when the user wants to stop."""
         done = runner.iter + 1
         due = time.monotonic() - self._saved_at > self.seconds

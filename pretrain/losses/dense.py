@@ -30,9 +30,7 @@ def match(query: Tensor, key: Tensor) -> Tensor:
 
 
 @in_float32
-def dense_info_nce(
-    query: Tensor, key: Tensor, correspondence: Tensor, negatives: Tensor, temperature: float
-) -> Tensor:
+def dense_info_nce(query: Tensor, key: Tensor, correspondence: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     """Contrast every location with its corresponding location in the other view (Eq. 2).
 
     L_r = mean_s -log( exp(r_s.t_s / tau) / ( exp(r_s.t_s / tau) + sum_n exp(r_s.n / tau) ) ),

@@ -114,9 +114,7 @@ class DenseCL(Method):
             key, dense_key, dense_mean, key_features = shuffled(self.teacher, key_image, groups)
             correspondence = self._match(query_features, key_features, dense_query, dense_key)
         whole = info_nce(query, key, self.queue.keys.clone(), self.temperature)
-        dense = dense_info_nce(
-            dense_query, dense_key, correspondence, self.dense_queue.keys.clone(), self.temperature
-        )
+        dense = dense_info_nce(dense_query, dense_key, correspondence, self.dense_queue.keys.clone(), self.temperature)
         self.queue.push(gather(key))
         self.dense_queue.push(gather(dense_mean))
         loss = (1 - self.loss_weight) * whole + self.loss_weight * dense

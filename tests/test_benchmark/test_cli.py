@@ -216,11 +216,7 @@ def test_a_closed_output_is_no_traceback():
 
 def test_a_missing_package_is_told_with_its_mend(capsys):
     assert perform(raising(ModuleNotFoundError("No module named 'torch'", name="torch")), []) == 1
-    assert (
-        capsys.readouterr()
-        .err.splitlines()[0]
-        .endswith("needs the package torch, which is not installed here.")
-    )
+    assert capsys.readouterr().err.splitlines()[0].endswith("needs the package torch, which is not installed here.")
 
 
 def test_a_table_without_records_says_so(tmp_path, capsys):
@@ -251,7 +247,7 @@ def test_the_module_is_the_command():
 
 
 def test_a_long_list_of_choices_is_cut_to_the_closest():
-    error = unknown("setting", "shedule.lr", [f"model.part{i}" for i in range(60)] + ["schedule.lr"])
+    error = unknown("setting", "scheduel.lr", [f"model.part{i}" for i in range(60)] + ["schedule.lr"])
     assert error.mend.startswith("Did you mean 'schedule.lr'?")
     assert len(error.mend) < 300
     assert "more" in error.mend

@@ -60,9 +60,7 @@ def largest(certificate: Certificate, weights: str) -> float:
 
 
 @pytest.mark.parametrize("arch", architectures())
-def test_every_resnet_is_certified_for_both_packages(
-    tmp_path: Path, trained_looking: Make, arch: str
-) -> None:
+def test_every_resnet_is_certified_for_both_packages(tmp_path: Path, trained_looking: Make, arch: str) -> None:
     state = trained_looking(arch)
     trunk = {name: tensor for name, tensor in state.items() if name not in HEAD}
     found = [converted(tmp_path, state, to=to, arch=arch) for to in ("mmdet", "mmseg")]
@@ -79,9 +77,7 @@ def test_every_resnet_is_certified_for_both_packages(
     assert found[0].certificate.digest == found[1].certificate.digest == checkpoint.digest(trunk)
 
 
-def test_the_networks_of_both_packages_compute_what_torchvision_does(
-    tmp_path: Path, trained_looking: Make
-) -> None:
+def test_the_networks_of_both_packages_compute_what_torchvision_does(tmp_path: Path, trained_looking: Make) -> None:
     """Parity once more, by hand: other images, other layers of code, and the written file."""
     import torchvision
 
@@ -106,9 +102,7 @@ def test_the_networks_of_both_packages_compute_what_torchvision_does(
 
 
 def test_our_own_checkpoint_brings_its_normalisation_and_meta(tmp_path: Path, state: State) -> None:
-    meta = checkpoint.Meta(
-        "resnet18", "densecl", "scenes", "x", 3.0, 5, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), "BGR"
-    )
+    meta = checkpoint.Meta("resnet18", "densecl", "scenes", "x", 3.0, 5, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), "BGR")
     trunk = {name: tensor for name, tensor in state.items() if name not in HEAD}
     for name in ("ours.safetensors", "ours.pth"):
         checkpoint.save(tmp_path / name, trunk, meta)
@@ -152,9 +146,7 @@ def test_certificate_survives_json(tmp_path: Path, state: State) -> None:
 # ---- the names
 
 
-@pytest.mark.parametrize(
-    "prefix", ["encoder.", "backbone.", "module.encoder_q.", "modules.", "module.module."]
-)
+@pytest.mark.parametrize("prefix", ["encoder.", "backbone.", "module.encoder_q.", "modules.", "module.module."])
 def test_wrong_prefix(tmp_path: Path, state: State, prefix: str) -> None:
     tree = {"state_dict": {prefix + name: tensor for name, tensor in state.items()}}
     for name in (None, "torchvision", "timm"):
@@ -214,9 +206,7 @@ def test_another_architecture(tmp_path: Path, state: State, trained_looking: Mak
 def test_header_that_claims_another_architecture(tmp_path: Path, state: State) -> None:
     meta = checkpoint.Meta("resnet50", "densecl", "scenes", "x", 3.0, 5, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
     checkpoint.save(tmp_path / "ours.pth", state, meta)
-    with pytest.raises(
-        DensebenchError, match="says that it is a resnet50, but its tensors are those of a resnet18"
-    ):
+    with pytest.raises(DensebenchError, match="says that it is a resnet50, but its tensors are those of a resnet18"):
         convert.convert(tmp_path / "ours.pth")
 
 
@@ -302,9 +292,7 @@ def test_rename_table_that_swaps_two_layers_of_one_shape(
     tmp_path: Path, state: State, swap: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resnet, "rename", swapping(*swap))
-    certificate = refused(
-        converted(tmp_path, state), "converted one differ: C", "differ with random norm layers: C"
-    )
+    certificate = refused(converted(tmp_path, state), "converted one differ: C", "differ with random norm layers: C")
     assert certificate.filled == 120
     assert largest(certificate, "own") > 1e-3
     stage = int(swap[0][len("layer")])
@@ -312,9 +300,7 @@ def test_rename_table_that_swaps_two_layers_of_one_shape(
     assert apart == [number >= stage for number in (1, 2, 3, 4)]
 
 
-def test_swap_inside_branches_that_are_silent(
-    tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_swap_inside_branches_that_are_silent(tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last norm of every branch has the scale 0, so the checkpoint's own maps cannot show the swap."""
     for name in [name for name in state if name.endswith(("bn2.weight", "bn2.bias"))]:
         state[name].zero_()
@@ -324,14 +310,10 @@ def test_swap_inside_branches_that_are_silent(
     assert largest(certificate, "probe") > 1e-2
 
 
-def test_stride_on_another_convolution(
-    tmp_path: Path, trained_looking: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stride_on_another_convolution(tmp_path: Path, trained_looking: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = resnet.config
     monkeypatch.setattr(resnet, "config", lambda arch: plain(arch, style="caffe"))
-    certificate = refused(
-        converted(tmp_path, trained_looking("resnet50")), "differ: C3", "differ with random norm"
-    )
+    certificate = refused(converted(tmp_path, trained_looking("resnet50")), "differ: C3", "differ with random norm")
     assert certificate.parity[0]["max_rel"] == 0
 
 
@@ -347,9 +329,7 @@ def test_maps_that_overflow_prove_nothing(tmp_path: Path, state: State) -> None:
 
 def test_head_that_does_not_fit_the_sources_own_network(tmp_path: Path, state: State) -> None:
     state["fc.bias"] = torch.zeros(7)
-    refused(
-        converted(tmp_path, state), "The feature maps could not be compared: Error(s) in loading state_dict"
-    )
+    refused(converted(tmp_path, state), "The feature maps could not be compared: Error(s) in loading state_dict")
 
 
 # ---- the control row
@@ -377,9 +357,7 @@ def test_write_refuses_what_is_not_certified(tmp_path: Path, state: State) -> No
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_written_file_holds_the_certificate_and_is_read_again(
-    tmp_path: Path, state: State, suffix: str
-) -> None:
+def test_written_file_holds_the_certificate_and_is_read_again(tmp_path: Path, state: State, suffix: str) -> None:
     backbone = converted(tmp_path, state)
     convert.write(backbone, tmp_path / f"written{suffix}")
     _, metadata = checkpoint.read_tensors(tmp_path / f"written{suffix}")

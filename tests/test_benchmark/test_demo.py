@@ -29,9 +29,7 @@ def test_quick_leaves_detection_out():
 
 
 def test_methods_tasks_and_seeds_widen_it():
-    plan = Plan.make(
-        Path("demo"), methods=["supervised"], tasks=["voc_seg_fcn_d8_20k.small"], seeds=[0, 1, 1]
-    )
+    plan = Plan.make(Path("demo"), methods=["supervised"], tasks=["voc_seg_fcn_d8_20k.small"], seeds=[0, 1, 1])
     assert (plan.methods, plan.tasks, plan.seeds) == (("supervised",), ("voc_seg_fcn_d8_20k.small",), (0, 1))
     assert sum(name.startswith("supervised voc_seg") for name in plan.steps()) == 2
 

@@ -87,10 +87,15 @@ def test_up_projection_head_has_the_papers_shape():
     assert [block.convolution.out_channels for block in head.blocks] == [512, 256, 128, 64]
     small = UpProjectionHead(8, (8, 4, 4, 2), BN, max_depth=10.0).eval()
     depth = small([torch.randn(1, 8, 8, 10)])
-    assert depth.shape == (1, 1, 128, 160)  # 304x228 pixels in the paper give 8x10 features and 128x160 depths
+    assert depth.shape == (
+        1,
+        1,
+        128,
+        160,
+    )  # 304x228 pixels in the paper give 8x10 features and 128x160 depths
     predicted = small.predict([torch.randn(1, 8, 8, 10) * 100], [{"img_shape": (228, 304)}])
     assert predicted.shape == (1, 1, 228, 304)
-    assert 0 <= float(predicted.min()) and float(predicted.max()) <= 10.0
+    assert float(predicted.min()) >= 0 and float(predicted.max()) <= 10.0
 
 
 def test_linear_probes_are_linear_in_normalised_features():

@@ -32,9 +32,7 @@ def test_torchvision_file(tmp_path: Path, trained_looking: Make) -> None:
 
 
 def test_our_own_file_shows_its_meta(tmp_path: Path, trained_looking: Make) -> None:
-    trunk = {
-        name: tensor for name, tensor in trained_looking("resnet18").items() if not name.startswith("fc.")
-    }
+    trunk = {name: tensor for name, tensor in trained_looking("resnet18").items() if not name.startswith("fc.")}
     meta = checkpoint.Meta("resnet18", "densecl", "scenes", "x", 3.0, 5, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
     checkpoint.save(tmp_path / "ours.safetensors", trunk, meta)
     found = inspect(tmp_path / "ours.safetensors")

@@ -50,9 +50,7 @@ def test_architecture_is_told_by_the_names(trained_looking: Make, arch: str) -> 
     "without", ["layer4.", "layer1.1.", "conv1.weight", "layer"], ids=["stage", "block", "stem", "all"]
 )
 def test_cut_network_is_no_architecture(trained_looking: Make, without: str) -> None:
-    cut = {
-        name: tensor for name, tensor in trained_looking("resnet18").items() if not name.startswith(without)
-    }
+    cut = {name: tensor for name, tensor in trained_looking("resnet18").items() if not name.startswith(without)}
     assert backbones.identify(cut) is None
     with pytest.raises(DensebenchError, match=r"weights\.pth"):
         intake.detect(HERE, cut, {}).read(HERE, cut, {})
@@ -102,9 +100,7 @@ def test_containers(tmp_path: Path, trained_looking: Make, wrap: Any, name: str,
     assert backbone.certificate.dropped == ["fc.weight", "fc.bias", *dropped]
 
 
-def test_timms_published_files_are_proved_against_timms_network(
-    tmp_path: Path, trained_looking: Make
-) -> None:
+def test_timms_published_files_are_proved_against_timms_network(tmp_path: Path, trained_looking: Make) -> None:
     path = tmp_path / "model.safetensors"
     save_file(trained_looking("resnet50"), path, {"format": "pt"})
     as_timm = convert.require(convert.convert(path))
@@ -128,9 +124,7 @@ def test_timms_averaged_weights_are_taken_and_it_is_said(trained_looking: Make) 
     assert "state_dict" in source.dropped
 
 
-def test_two_formats_that_both_fit_are_an_error(
-    trained_looking: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_formats_that_both_fit_are_an_error(trained_looking: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake.load("timm"), "REFINES", ())
     tree = trained_looking("resnet18")
     with pytest.raises(UsageError, match="fits several formats: timm, torchvision"):

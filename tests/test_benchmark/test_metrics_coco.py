@@ -121,9 +121,7 @@ def test_bounded_evaluation_counts_the_images_seen(ann_file, tmp_path):
     path.write_text(json.dumps(bounded))
     measured = measure(ann_file, "bbox", batch)
     assert measured == measure(str(path), "bbox", batch)
-    emptied = [
-        {**s, "pred_instances": {k: v[:0] for k, v in s["pred_instances"].items()}} for s in samples("bbox")
-    ]
+    emptied = [{**s, "pred_instances": {k: v[:0] for k, v in s["pred_instances"].items()}} for s in samples("bbox")]
     assert measured != measure(ann_file, "bbox", batch + emptied[20:])
 
 

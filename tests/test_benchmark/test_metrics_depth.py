@@ -61,9 +61,7 @@ def test_the_mean_is_over_images_not_pixels():
 
 
 def test_predictions_are_clipped_to_the_range():
-    assert measure([[[50.0, -1.0]]], [[[8.0, 1.0]]], 0.5, 10.0)["rms"] == pytest.approx(
-        ((4 + 0.25) / 2) ** 0.5
-    )
+    assert measure([[[50.0, -1.0]]], [[[8.0, 1.0]]], 0.5, 10.0)["rms"] == pytest.approx(((4 + 0.25) / 2) ** 0.5)
 
 
 def test_bad_input_is_named():

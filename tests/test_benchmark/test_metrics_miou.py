@@ -39,9 +39,7 @@ def test_published_classes():
     for predicted, truth in zip(UNION["predictions"], UNION["references"], strict=True):
         matrix += confusion_matrix(torch.tensor(predicted), torch.tensor(truth), 10)
     right = matrix.diagonal()
-    assert right / (matrix.sum(0) + matrix.sum(1) - right) == pytest.approx(
-        UNION["published"]["per_category_iou"]
-    )
+    assert right / (matrix.sum(0) + matrix.sum(1) - right) == pytest.approx(UNION["published"]["per_category_iou"])
     assert right / matrix.sum(1) == pytest.approx(UNION["published"]["per_category_accuracy"])
 
 
@@ -70,9 +68,7 @@ def test_broken_variants_fail():
 
 def test_another_ignored_label_is_another_number():
     truth, predicted = [[0, 0, 1, 9]], [[0, 1, 1, 0]]
-    assert measure([predicted], [truth], 10, ignore_index=9) != measure(
-        [predicted], [truth], 10, ignore_index=0
-    )
+    assert measure([predicted], [truth], 10, ignore_index=9) != measure([predicted], [truth], 10, ignore_index=0)
 
 
 def test_bad_maps_are_named():
@@ -87,9 +83,7 @@ def test_bad_maps_are_named():
 def test_duplicates_that_pad_the_last_batch_are_dropped():
     metric = MeanIoU(2)
     good, bad = ({"data": torch.tensor([[value]])} for value in (0, 1))
-    metric.process(
-        None, [{"pred_sem_seg": good, "gt_sem_seg": good}, {"pred_sem_seg": bad, "gt_sem_seg": good}]
-    )
+    metric.process(None, [{"pred_sem_seg": good, "gt_sem_seg": good}, {"pred_sem_seg": bad, "gt_sem_seg": good}])
     assert metric.evaluate(1)["mIoU"] == 100
 
 

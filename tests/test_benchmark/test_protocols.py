@@ -14,8 +14,16 @@ def protocol(name):
 def test_voc_detection_is_the_papers():
     found = protocol("voc_det_c4_24k")
     schedule = found["schedule"]
-    assert (schedule["iterations"], schedule["batch_size"], schedule["milestones"]) == (24000, 16, [18000, 22000])
-    assert (schedule["warmup"], found["optimizer"]["lr"], found["optimizer"]["weight_decay"]) == (100, 0.02, 1e-4)
+    assert (schedule["iterations"], schedule["batch_size"], schedule["milestones"]) == (
+        24000,
+        16,
+        [18000, 22000],
+    )
+    assert (schedule["warmup"], found["optimizer"]["lr"], found["optimizer"]["weight_decay"]) == (
+        100,
+        0.02,
+        1e-4,
+    )
     assert [scale[1] for scale in found["values"]["train_scales"]] == list(range(480, 801, 32))
     assert found["values"]["test_scale"][1] == 800
     test = found["model"]["test_cfg"]["rpn"]
@@ -30,7 +38,11 @@ def test_voc_detection_is_the_papers():
 def test_coco_detection_is_the_papers():
     found = protocol("coco_det_fpn_1x")
     schedule = found["schedule"]
-    assert (schedule["iterations"], schedule["batch_size"], schedule["milestones"]) == (90000, 16, [60000, 80000])
+    assert (schedule["iterations"], schedule["batch_size"], schedule["milestones"]) == (
+        90000,
+        16,
+        [60000, 80000],
+    )
     assert found["optimizer"]["lr"] == 0.02
     assert [scale[1] for scale in found["values"]["train_scales"]] == list(range(640, 801, 32))
     heads = found["model"]["roi_head"]
@@ -50,7 +62,11 @@ def test_coco_detection_is_the_papers():
 def test_segmentation_is_the_papers(name, iterations, batch, crop, aligned):
     found = protocol(name)
     assert (found["schedule"]["iterations"], found["schedule"]["batch_size"]) == (iterations, batch)
-    assert (found["schedule"]["policy"], found["schedule"]["power"], found["schedule"]["min_lr"]) == ("poly", 0.9, 1e-4)
+    assert (found["schedule"]["policy"], found["schedule"]["power"], found["schedule"]["min_lr"]) == (
+        "poly",
+        0.9,
+        1e-4,
+    )
     assert found["optimizer"] == {"type": "SGD", "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
     assert list(found["values"]["crop"]) == crop
     assert found["values"]["align_corners"] is aligned
@@ -59,8 +75,17 @@ def test_segmentation_is_the_papers(name, iterations, batch, crop, aligned):
     assert found["model"]["backbone"]["contract_dilation"] is True
     assert "pretrained" not in found["model"]
     head, auxiliary = found["model"]["decode_head"], found["model"]["auxiliary_head"]
-    assert (found["values"]["width"], head["num_convs"], head["concat_input"], head["dropout_ratio"]) == (512, 2, True, 0.1)
-    assert (found["values"]["auxiliary_width"], auxiliary["in_index"], auxiliary["loss_decode"]["loss_weight"]) == (256, 2, 0.4)
+    assert (found["values"]["width"], head["num_convs"], head["concat_input"], head["dropout_ratio"]) == (
+        512,
+        2,
+        True,
+        0.1,
+    )
+    assert (
+        found["values"]["auxiliary_width"],
+        auxiliary["in_index"],
+        auxiliary["loss_decode"]["loss_weight"],
+    ) == (256, 2, 0.4)
 
 
 def test_cityscapes_slides_at_test_time():

@@ -78,9 +78,7 @@ def test_what_does_not_agree_does_not_fill(measured):
         measured(method="moco_v2"),
         measured(partial=True),
         measured(metric="mIoU"),
-        measured(
-            pretraining={"recipe": "coco-800e+matching=random", "data": "coco/train2017", "epochs": 800}
-        ),
+        measured(pretraining={"recipe": "coco-800e+matching=random", "data": "coco/train2017", "epochs": 800}),
         measured(pretraining={"recipe": "coco-800e", "data": "bsds", "epochs": 800}),
         measured(pretraining={"recipe": "coco-800e", "data": "imagenet/train", "epochs": 800}),
         measured(pretraining={"recipe": "coco-800e", "data": "coco/train2017", "epochs": 8}),
@@ -118,9 +116,7 @@ def test_the_plan_names_each_command_once(measured):
     assert len(commands) == len(set(commands))
     assert sum("--checkpoint random " in command for command in commands) == 1
     assert "# voc_det_c4_24k, simclr/imagenet-200e: no such method yet" in text
-    pretrained = {
-        words[words.index("--out") + 1] for words in map(shlex.split, commands) if words[1] == "pretrain"
-    }
+    pretrained = {words[words.index("--out") + 1] for words in map(shlex.split, commands) if words[1] == "pretrain"}
     for words in map(shlex.split, commands):
         if words[1] == "run" and "random" not in words:
             folder = words[words.index("--checkpoint") + 1].rpartition("/")[0]
@@ -128,16 +124,12 @@ def test_the_plan_names_each_command_once(measured):
             pretrained_before = next(i for i, command in enumerate(commands) if f"--out {folder}" in command)
             assert pretrained_before < commands.index(shlex.join(words))
     filled = [measured(value=56.0, metric=metric) for metric in ("AP",)]
-    assert "densecl-coco-800e-resnet50" in reproduce.report(
-        "densecl_voc_det", filled, plan=True
-    )  # AP50 is missing
+    assert "densecl-coco-800e-resnet50" in reproduce.report("densecl_voc_det", filled, plan=True)  # AP50 is missing
 
 
 def test_the_plan_shrinks_as_cells_fill(measured):
     keys = ("AP", "AP50", "AP75")
-    full = measured(
-        metrics=dict.fromkeys(keys, 56.0), directions=dict.fromkeys(keys, "higher"), headline="AP"
-    )
+    full = measured(metrics=dict.fromkeys(keys, 56.0), directions=dict.fromkeys(keys, "higher"), headline="AP")
     assert "densecl-coco-800e-resnet50" not in reproduce.report("densecl_voc_det", [full], plan=True)
 
 

@@ -15,9 +15,7 @@ from pretrain.errors import DensebenchError
 
 def test_round_trip_keeps_every_bit(make_record, tmp_path):
     value = 100 / 3
-    record = make_record(
-        metrics={"mIoU": value}, notes=["±"], pretraining={"recipe": "scenes", "epochs": 0.1}
-    )
+    record = make_record(metrics={"mIoU": value}, notes=["±"], pretraining={"recipe": "scenes", "epochs": 0.1})
     path = write(record, tmp_path / "new" / "folder")
     assert read(path) == record
     assert read(path).metrics["mIoU"] == value
@@ -40,9 +38,7 @@ def test_the_key_is_weights_fingerprint_and_seed(make_record):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None, "50", True])
 def test_numbers_that_are_none_are_refused(make_record, value):
-    with pytest.raises(
-        DensebenchError, match=r"voc_seg_fcn_d8_20k, seed 0: the metric mIoU is .*not a finite"
-    ):
+    with pytest.raises(DensebenchError, match=r"voc_seg_fcn_d8_20k, seed 0: the metric mIoU is .*not a finite"):
         make_record(value=value)
 
 

@@ -61,9 +61,7 @@ def checkpoint(tmp_path, trained_looking):
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_task_gives_a_record_with_all_its_metrics(data, tmp_path, name, precision):
-    found = run_tasks(
-        [name], "random", [0], request(data, tmp_path, overrides=TASKS[name], precision=precision)
-    )
+    found = run_tasks([name], "random", [0], request(data, tmp_path, overrides=TASKS[name], precision=precision))
     (record,) = read_all([tmp_path / "records"])
     assert found == [record]
     assert record.directions.keys() == record.metrics.keys() == record.metric_info.keys()

@@ -113,9 +113,7 @@ def build(make_record, drawn):
         metric = "mIoU" if better == "higher" else "rms"
         protocol = {"lr": lr, "task": metric}
         weights = (
-            f"random:{arch}:kaiming"
-            if method == "random"
-            else f"{METHODS.index(method)}{arch[6:]}".ljust(64, "0")
+            f"random:{arch}:kaiming" if method == "random" else f"{METHODS.index(method)}{arch[6:]}".ljust(64, "0")
         )
         fields = {"weights": weights, "arch": arch, "protocol": protocol, "better": better, "metric": metric}
         yield make_record(method=method, seed=seed, value=value, task=metric, **fields)
@@ -143,11 +141,7 @@ def test_rank_invariants(make_record, drawn):
             assert rank == 1 + (score > own).sum()
         random = group[group["method"] == "random"]
         gains = group["gain_over_random"]
-        assert (
-            gains.isna().all()
-            if random.empty
-            else (gains.notna().all() and (random["gain_over_random"] == 0).all())
-        )
+        assert gains.isna().all() if random.empty else (gains.notna().all() and (random["gain_over_random"] == 0).all())
         if not random.empty:
             assert gains.corr(score) == pytest.approx(1) or gains.nunique() == 1
 
@@ -196,7 +190,5 @@ def test_floors_are_for_average_precision_only():
 def test_tables_need_neither_torch_nor_mmlab(module):
     heavy = ("torch", "mmengine", "mmcv")
     script = f"import sys, benchmark.{module}; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

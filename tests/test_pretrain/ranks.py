@@ -89,9 +89,7 @@ def whole_run(folder):
     images = folder.with_name("images")
     images.mkdir(exist_ok=True)
     for number in range(5):
-        Image.new("RGB", (40, 40), (50 * number, 10, 10)).save(
-            images / f"{number}.{distributed.world()[0]}.png"
-        )
+        Image.new("RGB", (40, 40), (50 * number, 10, 10)).save(images / f"{number}.{distributed.world()[0]}.png")
     torch.distributed.barrier()
     tiny = {"iterations": "3", "batch_size": "4", "image_size": "32", "queue_size": "8"}
     tiny["batch_norm_groups"] = "1"

@@ -99,9 +99,7 @@ def test_meta_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "odd.safetensors"
     seal = hashlib.sha256(text.encode()).hexdigest()
     save_file({"weight": torch.zeros(2)}, path, {checkpoint.KEY: text, checkpoint.SEAL: seal})
-    with pytest.raises(
-        DensebenchError, match=r"odd\.safetensors has a densebench header that cannot be read"
-    ):
+    with pytest.raises(DensebenchError, match=r"odd\.safetensors has a densebench header that cannot be read"):
         load(path)
 
 
@@ -113,9 +111,7 @@ def test_header_without_its_tensors_is_refused(tmp_path: Path) -> None:
 
 def test_load_refuses_a_strangers_file_that_read_tensors_accepts(tmp_path: Path) -> None:
     path = tmp_path / "stranger.pth"
-    torch.save(
-        {"model": {"conv1.weight": torch.ones(2)}, "args": argparse.Namespace(lr=0.1), "epoch": 3}, path
-    )
+    torch.save({"model": {"conv1.weight": torch.ones(2)}, "args": argparse.Namespace(lr=0.1), "epoch": 3}, path)
     tree, metadata = read_tensors(path)
     assert torch.equal(tree["model"]["conv1.weight"], torch.ones(2))
     assert (tree["args"].lr, tree["epoch"], metadata) == (0.1, 3, {})
@@ -247,9 +243,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path
 # ---- damage of any kind is refused or harmless
 
 
-@given(
-    st.binary(max_size=200), st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", bytes([40, *bytes(7)]) + b"{"])
-)
+@given(st.binary(max_size=200), st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", bytes([40, *bytes(7)]) + b"{"]))
 @settings(max_examples=150, deadline=None)
 def test_any_bytes_are_refused_by_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, head: bytes

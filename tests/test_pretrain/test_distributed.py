@@ -34,9 +34,7 @@ def runs(tmp_path_factory):
         "TORCHELASTIC_RUN_ID": "test",
     }
     processes = [start(folder / "1.json")]
-    processes += [
-        start(folder / "2.json", **group, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)
-    ]
+    processes += [start(folder / "2.json", **group, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)]
     try:
         assert [process.wait(timeout=150) for process in processes] == [0, 0, 0]
     finally:

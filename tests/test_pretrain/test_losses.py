@@ -56,9 +56,7 @@ def naive_dense(query, key, correspondence, negatives, temperature):
 @pytest.fixture
 def dense():
     query, key = unit(3, 6, 8, seed=0), unit(3, 6, 8, seed=1)
-    features, key_features = (
-        torch.randn(3, 6, 10, generator=torch.Generator().manual_seed(s)) for s in (2, 3)
-    )
+    features, key_features = (torch.randn(3, 6, 10, generator=torch.Generator().manual_seed(s)) for s in (2, 3))
     return query, key, features, key_features, unit(12, 8, seed=4)
 
 
@@ -75,9 +73,7 @@ def test_info_nce_is_lightlys():
     negatives = peer.memory_bank.bank.clone()
     negatives = negatives.T if negatives.shape[0] == 8 else negatives
     expected = peer(query, positive)
-    assert float(info_nce(query, positive, negatives, TEMPERATURE)) == pytest.approx(
-        float(expected), rel=1e-5
-    )
+    assert float(info_nce(query, positive, negatives, TEMPERATURE)) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_info_nce_without_the_positive_in_the_denominator_is_another_loss():
@@ -142,9 +138,7 @@ def test_classification_losses_are_their_equations():
     logits = torch.randn(4, 5, generator=generator)
     label = torch.tensor([0, 3, 4, 1])
     rows = [[float(x) for x in row] for row in logits]
-    expected = [
-        -row[y] + math.log(sum(map(math.exp, row))) for row, y in zip(rows, label.tolist(), strict=True)
-    ]
+    expected = [-row[y] + math.log(sum(map(math.exp, row))) for row, y in zip(rows, label.tolist(), strict=True)]
     assert float(cross_entropy(logits, label)) == pytest.approx(sum(expected) / 4, rel=1e-6)
 
     present = (torch.rand(4, 5, generator=generator) > 0.5).float()

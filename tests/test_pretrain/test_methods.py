@@ -247,9 +247,7 @@ def test_backbones_declare_their_maps():
         backbone = backbones.build(arch, seed=0).eval()
         with torch.no_grad():
             maps = backbone.stages(torch.zeros(1, 3, 64, 96))
-        for found, channels, stride in zip(
-            maps, backbone.layout.channels, backbone.layout.strides, strict=True
-        ):
+        for found, channels, stride in zip(maps, backbone.layout.channels, backbone.layout.strides, strict=True):
             assert found.shape == (1, channels, 64 // stride, 96 // stride)
         norms = {name: value for name, value in backbone.state_dict().items() if name.endswith("bn2.weight")}
         assert all(bool((value == 1).all()) for value in norms.values())

@@ -19,9 +19,7 @@ def test_teacher_follows_as_an_exponential_moving_average():
             for parameter in student.parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(step)))
         follow(teacher, student, momentum=0.9)
-        expected = [
-            0.9 * k + 0.1 * q.detach().double() for k, q in zip(expected, student.parameters(), strict=True)
-        ]
+        expected = [0.9 * k + 0.1 * q.detach().double() for k, q in zip(expected, student.parameters(), strict=True)]
     for found, wanted in zip(teacher.parameters(), expected, strict=True):
         torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-6)
 

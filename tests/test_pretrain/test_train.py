@@ -72,10 +72,7 @@ def test_training_changes_every_weight_and_says_how(uninterrupted, photographs):
 def test_a_finished_run_returns_at_once(uninterrupted, photographs):
     before = uninterrupted.stat().st_mtime_ns
     steps = []
-    assert (
-        run("densecl", photographs, uninterrupted.parent, progress=lambda *step: steps.append(step))
-        == uninterrupted
-    )
+    assert run("densecl", photographs, uninterrupted.parent, progress=lambda *step: steps.append(step)) == uninterrupted
     assert not steps
     assert uninterrupted.stat().st_mtime_ns == before
 
@@ -133,9 +130,7 @@ def test_random_exports_the_drawn_backbone(tmp_path):
     second = pretrain("random", "resnet18", "/no/images/needed", "imagenet-200e", tmp_path / "b", seed=5)
     assert same(tensors(first), tensors(second))
     assert same(tensors(first), backbones.build("resnet18", seed=5).state_dict())
-    assert not same(
-        tensors(first), tensors(pretrain("random", "resnet18", "", "scenes", tmp_path / "c", seed=6))
-    )
+    assert not same(tensors(first), tensors(pretrain("random", "resnet18", "", "scenes", tmp_path / "c", seed=6)))
     Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
     with pytest.raises(UsageError, match="trains nothing"):
         pretrain("random", "resnet18", tmp_path, "scenes", tmp_path / "d", overrides={"iterations": "3"})
@@ -171,9 +166,7 @@ def test_collapse_is_logged_and_warned_of_once(photographs, tmp_path, capsys, mo
         return torch.ones_like(output) + 1e-4 * output
 
     original = backbones.resnet.ResNet.forward
-    monkeypatch.setattr(
-        backbones.resnet.ResNet, "forward", lambda self, x: same_for_all(self, x, original(self, x))
-    )
+    monkeypatch.setattr(backbones.resnet.ResNet, "forward", lambda self, x: same_for_all(self, x, original(self, x)))
     run("moco_v2", photographs, tmp_path / "collapsed")
     assert capsys.readouterr().err.count("the features have collapsed") == 1
 

@@ -80,9 +80,7 @@ def test_crop_is_close_to_torchvisions(size):
     image = photograph()
     box = (10, 5, 100, 85)
     ours = crop(image, box, size, flip=True).astype(int)
-    pil = peer.hflip(
-        peer.resized_crop(Image.fromarray(image), 5, 10, 80, 90, [size, size], InterpolationMode.BILINEAR)
-    )
+    pil = peer.hflip(peer.resized_crop(Image.fromarray(image), 5, 10, 80, 90, [size, size], InterpolationMode.BILINEAR))
     difference = np.abs(ours - np.asarray(pil, dtype=int))
     assert difference.mean() < 1.5
     assert np.abs(ours - np.asarray(peer.hflip(pil), dtype=int)).mean() > 10

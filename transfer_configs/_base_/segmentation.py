@@ -1,4 +1,4 @@
-# What both segmentation protocols share: augmentation, optimizer, schedule (mmsegmentation's schedule_20k / schedule_40k).
+# What both segmentation protocols share: augmentation, optimizer, schedule (mmsegmentation's schedule_20k, _40k).
 benchmark = dict(
     kind='segmentation', precise_bn=0,
     metrics=[

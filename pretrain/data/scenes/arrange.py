@@ -108,9 +108,7 @@ def draw_light(rng: Generator) -> Light:
     sky = np.array([0.92, 1, 1.1]) * (0.52 - 0.28 * hard)
     bounce = np.array([1.05, 1, 0.9]) * 0.14
     blur = 0.04 + 0.3 * (1 - hard) ** 2
-    return Light(
-        direction, sun.astype(np.float32), sky.astype(np.float32), bounce.astype(np.float32), float(blur)
-    )
+    return Light(direction, sun.astype(np.float32), sky.astype(np.float32), bounce.astype(np.float32), float(blur))
 
 
 def arrange(rng: Generator, bank: Bank, size: int) -> Arrangement:
@@ -168,6 +166,5 @@ def _fits(item: Item, wall: tuple[float, float], items: list[Item], closeness: f
     if math.sin(yaw) * x + math.cos(yaw) * z + item.radius > distance or z - item.radius < 1.2:
         return False
     return all(
-        math.dist((x, z), other.position[::2].tolist()) > closeness * (item.radius + other.radius)
-        for other in items
+        math.dist((x, z), other.position[::2].tolist()) > closeness * (item.radius + other.radius) for other in items
     )

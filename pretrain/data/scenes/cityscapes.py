@@ -13,11 +13,7 @@ CITIES = {"train": "amberton", "val": "bellmoor"}
 
 def folders() -> list[str]:
     """The folders that the layout needs."""
-    return [
-        f"cityscapes/{kind}/{split}/{city}"
-        for kind in ("leftImg8bit", "gtFine")
-        for split, city in CITIES.items()
-    ]
+    return [f"cityscapes/{kind}/{split}/{city}" for kind in ("leftImg8bit", "gtFine") for split, city in CITIES.items()]
 
 
 def write_scene(root: Path, pool: str, index: int, scene: Scene) -> None:

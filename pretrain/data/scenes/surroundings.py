@@ -71,9 +71,7 @@ def surround(rng: np.random.Generator, bank: Bank, scene: Arrangement, rays: Arr
     return Surroundings(albedo, distant, reach, share)
 
 
-def _ground(
-    rng: np.random.Generator, bank: Bank, light: Light, x: Array, z: Array, footprint: Array
-) -> Array:
+def _ground(rng: np.random.Generator, bank: Bank, light: Light, x: Array, z: Array, footprint: Array) -> Array:
     names = list(GROUNDS)
     name = names[rng.integers(len(names))]
     low, high, relief, contrast = GROUNDS[name]

@@ -34,9 +34,7 @@ def folders() -> list[str]:
     """The folders that the layout needs."""
     inside = ("JPEGImages", "Annotations", "ImageSets/Main")
     more = ("ImageSets/Segmentation", "SegmentationClass", "SegmentationClassAug")
-    return [f"VOCdevkit/VOC2007/{name}" for name in inside] + [
-        f"VOCdevkit/VOC2012/{name}" for name in inside + more
-    ]
+    return [f"VOCdevkit/VOC2007/{name}" for name in inside] + [f"VOCdevkit/VOC2012/{name}" for name in inside + more]
 
 
 def write_scene(root: Path, pool: str, index: int, scene: Scene) -> Path:
@@ -68,9 +66,7 @@ def write_lists(root: Path, parameters: Parameters) -> None:
         "VOC2012/ImageSets/Main": ("train", "val", "trainval"),
         "VOC2012/ImageSets/Segmentation": ("train", "val", "trainval", "aug"),
     }
-    lists: dict[str, list[str]] = {
-        f"{kind}/{split}": [] for kind, splits in kinds.items() for split in splits
-    }
+    lists: dict[str, list[str]] = {f"{kind}/{split}": [] for kind, splits in kinds.items() for split in splits}
     for pool in POOLS:
         for index in range(parameters.count(pool)):
             year, name, splits, segmentation = place(pool, index)
