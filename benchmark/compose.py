@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,11 @@ from benchmark import backbones, datasets
 from benchmark.data_spec import DataSpec
 from benchmark.fingerprint import canonical
 from benchmark.manifest import Manifest, coco_annotations
+from benchmark.protocol import Protocol, fill, flatten, protocol_of, replace_type
 from benchmark.task import Task
-from pretrain.errors import DensebenchError, UsageError, unknown
+from pretrain.errors import UsageError, unknown
 
-MODES = ("finetune", "frozen", "linear")
 COMPARABLE = ["model", "train_pipeline", "test_pipeline", "optimizer", "schedule", "evaluator", "test_batch_size"]
-Protocol = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -65,25 +63,6 @@ class Composed:
     batch_size: int
 
 
-def protocol_of(task: Task, mode: str, overrides: Mapping[str, Any], precision: str = "") -> Protocol:
-    """Return the task's protocol in a mode, with overrides; `$names` still stand.
-
-    Raises:
-        UsageError: The task has no such mode, or an override names what the protocol lacks.
-    """
-    if mode not in task.modes:
-        if mode in MODES:
-            raise UsageError(f"{task.name} has no mode '{mode}'.", f"Its modes: {', '.join(task.modes)}.")
-        raise unknown("mode", mode, MODES)
-    protocol = copy.deepcopy(task.protocol)
-    linear = protocol.pop("linear", {})
-    if mode == "linear":
-        _merge(protocol, linear)
-    for name, value in overrides.items():
-        _override(protocol, name, value)
-    return protocol
-
-
 def compose(
     task: Task,
     arch: str,
@@ -116,13 +95,13 @@ def compose(
         "classes": len(found.classes),
         "max_depth": spec.section(found.data).get("max_depth"),
     }
-    protocol = _fill(protocol, values, task.name, partly=True)
+    protocol = fill(protocol, values, task.name, partly=True)
     if setting.world_size == 1:
-        protocol = _replace_type(protocol, "SyncBN", "BN")
+        protocol = replace_type(protocol, "SyncBN", "BN")
     fingerprint = _fingerprint(protocol, values, found, setting)
 
     family = backbones.family(arch)
-    protocol = _fill(protocol, _of_backbone(family, arch, task), task.name, partly=False)
+    protocol = fill(protocol, _of_backbone(family, arch, task), task.name, partly=False)
     schedule = protocol["schedule"]
     if schedule["batch_size"] % setting.world_size:
         raise UsageError(
@@ -285,62 +264,5 @@ def _fingerprint(protocol: Protocol, values: dict[str, Any], found: Manifest, se
     content["data"] = {key: summary[key] for key in ("data", "classes", "train", "test")}
     if setting.skip:
         content["data"]["left_out"] = sorted(path.name for path in setting.skip)
-    flat: dict[str, Any] = canonical(dict(_flatten(content, "")))
+    flat: dict[str, Any] = canonical(dict(flatten(content, "")))
     return flat
-
-
-def _flatten(value: Any, name: str) -> list[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [pair for key in sorted(value) for pair in _flatten(value[key], f"{name}.{key}" if name else key)]
-    if isinstance(value, list | tuple):
-        if any(isinstance(entry, dict) for entry in value):
-            return [pair for k, entry in enumerate(value) for pair in _flatten(entry, f"{name}.{k}")]
-        return [(name, list(value))]
-    return [(name, value)]
-
-
-def _fill(value: Any, values: Mapping[str, Any], task: str, *, partly: bool) -> Any:
-    """Replace every string "$name" by its value; `partly` leaves unknown names for later."""
-    if isinstance(value, dict):
-        return {key: _fill(entry, values, task, partly=partly) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_fill(entry, values, task, partly=partly) for entry in value)
-    if isinstance(value, str) and value.startswith("$"):
-        if value[1:] in values:
-            return copy.deepcopy(values[value[1:]])
-        if not partly:
-            raise UsageError(f"{task} needs '{value}', which this architecture does not have.")
-    return value
-
-
-def _replace_type(value: Any, old: str, new: str) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: new if key == "type" and entry == old else _replace_type(entry, old, new)
-            for key, entry in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return type(value)(_replace_type(entry, old, new) for entry in value)
-    return value
-
-
-def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
-    for key, value in source.items():
-        if isinstance(value, Mapping) and isinstance(target.get(key), dict) and not value.get("_delete_"):
-            _merge(target[key], value)
-        elif isinstance(value, Mapping):
-            target[key] = {name: entry for name, entry in value.items() if name != "_delete_"}
-        else:
-            target[key] = value
-
-
-def _override(protocol: Protocol, name: str, value: Any) -> None:
-    *folders, last = name.split(".")
-    block: Any = protocol
-    for folder in folders:
-        block = block.get(folder) if isinstance(block, dict) else None
-    if not isinstance(block, dict) or last not in block:
-        raise unknown("setting", name, (key for key, _ in _flatten(protocol, "")))
-    if isinstance(block[last], dict | list | tuple):
-        raise DensebenchError(f"'{name}' is no single value; set one of its parts.")
-    block[last] = value

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import compose, convert, data_spec, manifest, task
+from benchmark import compose, convert, data_spec, manifest, protocol, task
 from benchmark.claim import claim
 from benchmark.convert import Backbone
 from benchmark.data_check import unreadable
@@ -99,7 +99,7 @@ def run_tasks(
     """
     chosen = [task.load(name) for name in tasks]
     for one in chosen:
-        compose.protocol_of(one, request.mode, request.overrides or {})
+        protocol.protocol_of(one, request.mode, request.overrides or {})
     spec = data_spec.read(request.data_root, request.data_spec)
     found = {one.name: manifest.read(spec, one.data) for one in chosen}
     records = []

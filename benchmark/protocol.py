@@ -1,0 +1,91 @@
+"""A task's protocol as a tree of plain data: modes, overrides, `$names`, and its flat form."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from benchmark.task import Task
+from pretrain.errors import DensebenchError, UsageError, unknown
+
+MODES = ("finetune", "frozen", "linear")
+Protocol = dict[str, Any]
+
+
+def protocol_of(task: Task, mode: str, overrides: Mapping[str, Any]) -> Protocol:
+    """Return the task's protocol in a mode, with overrides; `$names` still stand.
+
+    Raises:
+        UsageError: The task has no such mode, or an override names what the protocol lacks.
+    """
+    if mode not in task.modes:
+        if mode in MODES:
+            raise UsageError(f"{task.name} has no mode '{mode}'.", f"Its modes: {', '.join(task.modes)}.")
+        raise unknown("mode", mode, MODES)
+    protocol = copy.deepcopy(task.protocol)
+    linear = protocol.pop("linear", {})
+    if mode == "linear":
+        _merge(protocol, linear)
+    for name, value in overrides.items():
+        _override(protocol, name, value)
+    return protocol
+
+
+def flatten(value: Any, name: str) -> list[tuple[str, Any]]:
+    """Return (dotted name, value) for every leaf below `name`; a list of plain values is a leaf."""
+    if isinstance(value, dict):
+        return [pair for key in sorted(value) for pair in flatten(value[key], f"{name}.{key}" if name else key)]
+    if isinstance(value, list | tuple):
+        if any(isinstance(entry, dict) for entry in value):
+            return [pair for k, entry in enumerate(value) for pair in flatten(entry, f"{name}.{k}")]
+        return [(name, list(value))]
+    return [(name, value)]
+
+
+def fill(value: Any, values: Mapping[str, Any], task: str, *, partly: bool) -> Any:
+    """Replace every string "$name" by its value; `partly` leaves unknown names for later."""
+    if isinstance(value, dict):
+        return {key: fill(entry, values, task, partly=partly) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(fill(entry, values, task, partly=partly) for entry in value)
+    if isinstance(value, str) and value.startswith("$"):
+        if value[1:] in values:
+            return copy.deepcopy(values[value[1:]])
+        if not partly:
+            raise UsageError(f"{task} needs '{value}', which this architecture does not have.")
+    return value
+
+
+def replace_type(value: Any, old: str, new: str) -> Any:
+    """Return the tree with every `type` that is `old` made `new`."""
+    if isinstance(value, dict):
+        return {
+            key: new if key == "type" and entry == old else replace_type(entry, old, new)
+            for key, entry in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return type(value)(replace_type(entry, old, new) for entry in value)
+    return value
+
+
+def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
+    for key, value in source.items():
+        if isinstance(value, Mapping) and isinstance(target.get(key), dict) and not value.get("_delete_"):
+            _merge(target[key], value)
+        elif isinstance(value, Mapping):
+            target[key] = {name: entry for name, entry in value.items() if name != "_delete_"}
+        else:
+            target[key] = value
+
+
+def _override(protocol: Protocol, name: str, value: Any) -> None:
+    *folders, last = name.split(".")
+    block: Any = protocol
+    for folder in folders:
+        block = block.get(folder) if isinstance(block, dict) else None
+    if not isinstance(block, dict) or last not in block:
+        raise unknown("setting", name, (key for key, _ in flatten(protocol, "")))
+    if isinstance(block[last], dict | list | tuple):
+        raise DensebenchError(f"'{name}' is no single value; set one of its parts.")
+    block[last] = value
