@@ -1,8 +1,4 @@
-"""Make .venv: a private environment with the locked requirements and MMCV's compiled operators.
-
-Plain Python without dependencies, because it runs before anything is installed: `make setup`.
-What is already there is reused; a finished environment is recognised by its stamp in a moment.
-"""
+"""Make .venv: the locked requirements and MMCV's compiled operators. Plain Python: nothing is installed yet."""
 
 import hashlib
 import os
@@ -191,12 +187,18 @@ def quietly(command, environment, sentence):
     return done.stdout
 
 
+def made_here():
+    """Say whether .venv was made in this very folder, with this Python; a moved one is broken."""
+    made = (VENV / "pyvenv.cfg").read_text()
+    return str(VENV) in made and f"version = {platform.python_version()}" in made
+
+
 def install():
     """Create the environment, or bring the one that is there up to date."""
     python, uv, environment = VENV / "bin/python", VENV / "bin/uv", build_environment()
-    if not python.exists():
+    if not python.exists() or not made_here():
         print("Making .venv with Python", platform.python_version(), flush=True)
-        quietly([sys.executable, "-m", "venv", VENV], environment, f"{VENV} could not be made.")
+        quietly([sys.executable, "-m", "venv", "--clear", VENV], environment, f"{VENV} could not be made.")
     if not uv.exists() or UV.split("==")[1] not in quietly([uv, "--version"], environment, "uv does not start."):
         print("Installing", UV, flush=True)
         quietly([python, "-m", "pip", "install", "-q", UV], environment, f"{UV} could not be installed.")
