@@ -53,7 +53,8 @@ def demo(
     seeds: Seeds = ONE_SEED,
 ) -> None:
     """Embedded data -> pretraining -> conversion -> fine-tuning -> table, on a CPU, without a download."""
-    from benchmark.demo import Plan, demonstrate
+    from benchmark.demo import demonstrate
+    from benchmark.plan import Plan
 
     demonstrate(Plan.make(out, quick=quick, methods=methods, tasks=tasks, seeds=seeds))
 

@@ -2,137 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark import task as tasks_known
-from benchmark.estimate import Clock, Step, in_words
+from benchmark.estimate import Clock, in_words
 from benchmark.live import Board
+from benchmark.plan import ARCH, TRAIN_SCENES, VAL_SCENES, Plan
 from benchmark.report import csv
 from benchmark.result import Record, read
 from benchmark.table import leaderboard
-from pretrain import methods as methods_known
-from pretrain.errors import DensebenchError, unknown
+from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
 if TYPE_CHECKING:
     from benchmark.certificate import Certificate
     from benchmark.run import Event
 
-ARCH = "resnet18"
-METHODS = ("random", "moco_v2", "densecl")
-TASKS = (
-    "voc_seg_fcn_d8_20k.demo",
-    "cityscapes_seg_fcn_d8_40k.demo",
-    "nyu_depth_byol.demo",
-    "voc_det_c4_24k.demo",
-    "coco_det_fpn_1x.demo",
-)
-QUICK_TASKS = TASKS[:3]
-TRAIN_SCENES, VAL_SCENES = 800, 200
-ITERATIONS, QUICK_ITERATIONS = 400, 150
-SECONDS = {"scenes": 30.0, "iteration": 0.6, "certify": 15.0}
-TASK_SECONDS = dict(zip(TASKS, (30.0, 45.0, 30.0, 60.0, 70.0), strict=True))
-"""What a step costs on two cores: the first guess of the time left."""
-SOURCES = ("benchmark", "pretrain", "transfer_configs")
 PICTURED = 6  # images a task
 MATCHED = 24  # images whose views are matched
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a demo shows.
-
-    Attributes:
-        out: Where everything goes.
-        methods: The table's rows.
-        tasks: The table's columns.
-        seeds: Fine-tuning seeds.
-        iterations: Steps of each pretraining.
-    """
-
-    out: Path
-    methods: tuple[str, ...]
-    tasks: tuple[str, ...]
-    seeds: tuple[int, ...]
-    iterations: int = ITERATIONS
-
-    @classmethod
-    def make(
-        cls,
-        out: Path,
-        *,
-        quick: bool = False,
-        methods: Sequence[str] = (),
-        tasks: Sequence[str] = (),
-        seeds: Sequence[int] = (0,),
-    ) -> Plan:
-        """Fill in what is not named.
-
-        Raises:
-            UsageError: There is no such method or task.
-        """
-        for kind, names, known in (
-            ("method", methods, methods_known.names()),
-            ("task", tasks, tasks_known.names()),
-        ):
-            for name in names:
-                if name not in known:
-                    raise unknown(kind, name, known)
-        return cls(
-            out,
-            tuple(dict.fromkeys(methods)) or METHODS,
-            tuple(dict.fromkeys(tasks)) or (QUICK_TASKS if quick else TASKS),
-            tuple(dict.fromkeys(seeds)),
-            QUICK_ITERATIONS if quick else ITERATIONS,
-        )
-
-    @property
-    def data(self) -> Path:
-        """The data root."""
-        return self.out / "data"
-
-    @property
-    def pretrained(self) -> tuple[str, ...]:
-        """The methods that have a pretraining."""
-        return tuple(method for method in self.methods if method != "random")
-
-    def folder(self, method: str) -> Path:
-        """Return where a method's pretraining lies."""
-        return self.out / "pretrain" / f"{method}_{self.iterations}"
-
-    def checkpoint(self, method: str) -> Path:
-        """Return a method's checkpoint."""
-        return self.folder(method) / "checkpoint.safetensors"
-
-    def steps(self) -> dict[str, Step]:
-        """Return everything that has to be done, in order, with its cost."""
-        steps = {"scenes": Step("scenes", SECONDS["scenes"])}
-        for method in self.methods:
-            if method != "random":
-                steps[f"pretrain {method}"] = Step("pretrain", SECONDS["iteration"] * self.iterations)
-                steps[f"certify {method}"] = Step("certify", SECONDS["certify"])
-            for task, seed in self.cells():
-                steps[f"{method} {task} {seed}"] = Step(task, TASK_SECONDS.get(task, 60.0))
-        return steps
-
-    def cells(self) -> Iterator[tuple[str, int]]:
-        """Yield the task and seed of each run of a row."""
-        return ((task, seed) for task in self.tasks for seed in self.seeds)
-
-    def state(self) -> str:
-        """Return a hash of all that decides the numbers, which costs no import to compute."""
-        total = hashlib.sha256(json.dumps(asdict(self), default=str, sort_keys=True).encode())
-        root = Path(__file__).resolve().parent.parent
-        sources = [path for folder in SOURCES for path in sorted((root / folder).rglob("*.py"))]
-        for path in [*sources, self.data / "densebench.json", *map(self.checkpoint, self.pretrained)]:
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-        return total.hexdigest()
 
 
 def demonstrate(plan: Plan) -> list[Record]:

@@ -8,7 +8,8 @@ import pytest
 
 from benchmark import demo
 from benchmark.certificate import Certificate
-from benchmark.demo import METHODS, QUICK_TASKS, TASKS, Plan, demonstrate, in_short
+from benchmark.demo import demonstrate, in_short
+from benchmark.plan import METHODS, QUICK_TASKS, TASKS, Plan
 from benchmark.result import write
 from pretrain.errors import UsageError
 
