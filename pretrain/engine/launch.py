@@ -19,6 +19,7 @@ from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 
 from pretrain.engine.progress import ProgressHook
+from pretrain.engine.state import StateHook
 from pretrain.errors import DensebenchError
 
 
@@ -78,7 +79,7 @@ def train(runner: Runner) -> Any:
         raise _from_worker(error) from error
     finally:
         for hook in runner.hooks:
-            if isinstance(hook, ProgressHook):
+            if isinstance(hook, ProgressHook | StateHook):
                 hook.close()
 
 

@@ -64,12 +64,8 @@ class ProgressHook(Hook):
             left = (runner.max_iters - done) / speed
             print(f"{self.title}: {done}/{runner.max_iters}, {note}, {left:.0f} s left", file=sys.stderr)
 
-    def after_train(self, runner: Any) -> None:
-        """Close the bar."""
-        self.close()
-
     def close(self) -> None:
-        """Close the bar; also called when the training was interrupted."""
+        """Close the bar, however training ended."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -65,23 +65,18 @@ class StateHook(Hook):
         if done < runner.max_iters and (interrupted or due):
             self._save(runner, done)
         if interrupted:
-            self._listen_no_more()
             raise KeyboardInterrupt
 
-    def after_train(self, runner: Any) -> None:
-        """Hand Ctrl-C back."""
-        self._listen_no_more()
-
-    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._interrupted:
-            self._listen_no_more()
-            raise KeyboardInterrupt
-        self._interrupted = True
-
-    def _listen_no_more(self) -> None:
+    def close(self) -> None:
+        """Hand Ctrl-C back, however training ended."""
         if self._previous_handler is not None:
             signal.signal(signal.SIGINT, self._previous_handler)
             self._previous_handler = None
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
 
     def _save(self, runner: Any, done: int) -> None:
         if is_main_process():
