@@ -1,4 +1,4 @@
 """cityscapes_seg_fcn_d8_40k for a first look."""
 _base_ = './cityscapes_seg_fcn_d8_40k.small.py'
 values = dict(max_test_images=50)
-schedule = dict(iterations=120)
+schedule = dict(iterations=100)

@@ -1,4 +1,4 @@
 """voc_det_c4_24k for a first look."""
 _base_ = './voc_det_c4_24k.small.py'
-values = dict(max_test_images=64)
-schedule = dict(iterations=100, milestones=[75, 92])
+values = dict(max_test_images=50)
+schedule = dict(iterations=80, milestones=[60, 73])
