@@ -1,6 +1,7 @@
-"""cityscapes_seg_fcn_d8_40k as a CPU study: crops of 97 px, sliding windows, 500 iterations of 4 images."""
+"""cityscapes_seg_fcn_d8_40k as a CPU study: scenes enlarged to 225 px, crops of 161 px, sliding windows."""
 _base_ = './cityscapes_seg_fcn_d8_40k.py'
-values = dict(scale=(513, 129), crop=(97, 97), width=128, auxiliary_width=64, max_test_images=200)
-model = dict(test_cfg=dict(stride=(65, 65)))
-schedule = dict(iterations=500, batch_size=4)
+values = dict(scale=(641, 225), crop=(161, 161), width=128, auxiliary_width=64, max_test_images=50)
+model = dict(test_cfg=dict(stride=(107, 107)))
+schedule = dict(iterations=400, batch_size=4)
+linear = dict(optimizer=dict(lr=0.1))
 precision = 'bfloat16'

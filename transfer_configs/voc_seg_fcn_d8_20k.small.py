@@ -1,5 +1,6 @@
-"""voc_seg_fcn_d8_20k as a CPU study: 128 px cut to 96, heads of a quarter of the width, 500 iterations of 4 images."""
+"""voc_seg_fcn_d8_20k as a CPU study: scenes enlarged to 224 px and cut to 160, heads of a quarter of the width."""
 _base_ = './voc_seg_fcn_d8_20k.py'
-values = dict(scale=(512, 128), crop=(96, 96), width=128, auxiliary_width=64, max_test_images=200)
-schedule = dict(iterations=500, batch_size=4)
+values = dict(scale=(640, 224), crop=(160, 160), width=128, auxiliary_width=64, max_test_images=100)
+schedule = dict(iterations=400, batch_size=4)
+linear = dict(optimizer=dict(lr=0.1))
 precision = 'bfloat16'

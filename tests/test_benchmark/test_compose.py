@@ -88,7 +88,7 @@ def test_sync_norm_becomes_plain_norm_on_one_process_only():
     alone, together = composed(), composed(world_size=2)
     assert "SyncBN" not in strings(alone.config)
     assert "SyncBN" in strings(together.config)
-    assert together.config["train_dataloader"]["batch_size"] == 4
+    assert together.config["train_dataloader"]["batch_size"] == 2
     with pytest.raises(UsageError, match="3 processes"):
         composed(world_size=3)
 
