@@ -12,7 +12,7 @@ from pretrain.losses.precision import in_float32
 
 @torch.no_grad()
 def match(query: Tensor, key: Tensor) -> Tensor:
-    """Find each query location's most similar key location (Eq. 3).
+    """Find each query location's most similar key location (Section 3.4, dense correspondence).
 
     c_i = argmax_j cos(f_i, f'_j). Several queries may pick one key; the matching is not one-to-one.
 
