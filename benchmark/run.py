@@ -254,4 +254,4 @@ class _Run:
         if self.skip:
             yield f"{len(self.skip)} unreadable training images were left out."
         if self._is_random and self.request.mode != "finetune":
-            yield "The random trunk's norm statistics were set by one pass over the training images."
+            yield "The random trunk's norm statistics were set on training images."

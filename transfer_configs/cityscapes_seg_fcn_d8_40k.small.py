@@ -3,5 +3,4 @@ _base_ = './cityscapes_seg_fcn_d8_40k.py'
 values = dict(scale=(641, 225), crop=(161, 161), width=128, auxiliary_width=64, max_test_images=50)
 model = dict(test_cfg=dict(stride=(107, 107)))
 schedule = dict(iterations=400, batch_size=4)
-linear = dict(optimizer=dict(lr=0.1))
 precision = 'bfloat16'

@@ -2,5 +2,4 @@
 _base_ = './voc_seg_fcn_d8_20k.py'
 values = dict(scale=(640, 224), crop=(160, 160), width=128, auxiliary_width=64, max_test_images=100)
 schedule = dict(iterations=400, batch_size=4)
-linear = dict(optimizer=dict(lr=0.1))
 precision = 'bfloat16'

@@ -77,7 +77,9 @@ class DepthHead(BaseModule):
     num_classes = 1
 
     def __init__(self, max_depth: float) -> None:
-        super().__init__(init_cfg=[{"type": "Kaiming", "layer": "Conv2d"}])
+        # The last layer starts near zero: Kaiming's fan-out is 1 there, which would start it at tens of metres.
+        last = {"type": "Normal", "name": "prediction", "std": 0.01}
+        super().__init__(init_cfg={"type": "Kaiming", "layer": "Conv2d", "override": last})
         self.max_depth = max_depth
 
     def loss(self, inputs: Any, batch_data_samples: Any, train_cfg: Any = None) -> dict[str, Tensor]:
@@ -126,7 +128,10 @@ class UpProjectionHead(DepthHead):
 
 @MODELS.register_module()
 class LinearDepthHead(DepthHead):
-    """Depth by one 1x1 convolution on normalised conv5 features."""
+    """Depth by one 1x1 convolution on normalised conv5 features, measured from the middle of the range.
+
+    The convolution predicts depth / max_depth - 1/2: a probe of few steps need not walk to the mean depth first.
+    """
 
     def __init__(self, in_channels: int, norm_cfg: dict[str, Any], max_depth: float) -> None:
         super().__init__(max_depth)
@@ -135,5 +140,5 @@ class LinearDepthHead(DepthHead):
 
     def forward(self, inputs: Any) -> Tensor:
         """Map the backbone's feature maps to depth in metres, (B, 1, h, w)."""
-        depth: Tensor = self.prediction(self.norm(inputs[-1]))
+        depth: Tensor = self.max_depth * (0.5 + self.prediction(self.norm(inputs[-1])))
         return depth

@@ -106,8 +106,8 @@ class TrunkHook(Hook):
         trunk: The whole trunk under mm* names.
         places: See `load_trunk`.
         frozen: Keep the trunk's norms in eval mode.
-        calibrate: Set the trunk's running statistics by one pass over the training images first (a random init has
-            none of its own, and without them a frozen control row would be unfair).
+        calibrate: Set the trunk's running statistics on training images first (a random init has none of its own,
+            and without them a frozen control row would be unfair).
         resumed: The saved training state; when it exists nothing is calibrated, for the state holds it.
     """
 
@@ -143,8 +143,12 @@ class TrunkHook(Hook):
                 module.eval()
 
 
+CALIBRATION_IMAGES = 1000
+"""How many training images, at most, set the norm statistics of a random trunk."""
+
+
 def calibrate_norms(model: Any, loader: Any) -> None:
-    """Set the backbone's running statistics to the averages over one pass of the training images.
+    """Set the backbone's running statistics to the averages over a pass of training images.
 
     Args:
         model: A model with `backbone` and `data_preprocessor`.
@@ -158,7 +162,7 @@ def calibrate_norms(model: Any, loader: Any) -> None:
         norm.momentum = None  # a cumulative average
         norm.train()
     with torch.no_grad():
-        for batch in _one_pass(loader):
+        for batch in _calibration_batches(loader):
             model.backbone(model.data_preprocessor(batch, True)["inputs"])
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -166,5 +170,6 @@ def calibrate_norms(model: Any, loader: Any) -> None:
             norm.num_batches_tracked.zero_()
 
 
-def _one_pass(loader: Any) -> Iterator[Any]:
-    return islice(iter(loader), max(1, len(loader.dataset) // loader.batch_size))
+def _calibration_batches(loader: Any) -> Iterator[Any]:
+    images = min(len(loader.dataset), CALIBRATION_IMAGES)
+    return islice(iter(loader), max(1, images // loader.batch_size))

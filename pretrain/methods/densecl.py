@@ -30,6 +30,8 @@ class DenseCL(Method):
     Args:
         backbone: The query encoder's backbone.
         loss_weight: lambda, the dense loss's share of the loss (Eq. 3).
+        dense_warmup: Share of the steps, from the first on, that learn from the global loss alone, for matches
+            by untrained features mean nothing (the "chicken-and-egg issue" of Section 3.4).
         matching: What tells which locations correspond: the "backbone" features F (the paper's choice), the
             "projected" dense features Theta, or a "random" draw.
         grid: S; the map is average-pooled to S x S. None takes the backbone's own map (7 x 7 at 224 pixels).
@@ -75,6 +77,7 @@ class DenseCL(Method):
         backbone: Backbone,
         *,
         loss_weight: float = 0.5,
+        dense_warmup: float = 0.0,
         matching: str = "backbone",
         grid: int | None = None,
         dimension: int = 128,
@@ -94,6 +97,8 @@ class DenseCL(Method):
         self.queue = Queue(queue_size, dimension)
         self.dense_queue = Queue(queue_size, dimension)
         self.loss_weight = loss_weight
+        self.dense_warmup = dense_warmup
+        self.warming_up = False
         self.matching = matching
         self.temperature = temperature
         self.ema_momentum = ema_momentum
@@ -105,7 +110,8 @@ class DenseCL(Method):
         return self.augment
 
     def before_step(self, progress: float) -> None:
-        """Let the teacher follow."""
+        """Let the teacher follow; end the warm-up when its share of the steps is over."""
+        self.warming_up = progress < self.dense_warmup
         follow(self.teacher, self.encoder, self.ema_momentum)
 
     def loss(self, views: Views) -> dict[str, Tensor]:
@@ -120,7 +126,8 @@ class DenseCL(Method):
         dense = dense_info_nce(dense_query, dense_key, correspondence, self.dense_queue.keys.clone(), self.temperature)
         self.queue.push(gather(key))
         self.dense_queue.push(gather(dense_mean))
-        loss = (1 - self.loss_weight) * whole + self.loss_weight * dense
+        weight = 0.0 if self.warming_up else self.loss_weight
+        loss = (1 - weight) * whole + weight * dense
         return {"loss": loss, "loss_global": whole.detach(), "loss_dense": dense.detach()}
 
     def export(self) -> nn.Module:

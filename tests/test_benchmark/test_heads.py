@@ -134,3 +134,12 @@ def test_the_c4_box_head_has_one_more_norm_than_res5():
     assert features.shape == (8, 512, 7, 7)
     means = features.mean((0, 2, 3))  # the norm comes last
     torch.testing.assert_close(means, torch.zeros_like(means), atol=1e-4, rtol=0)
+
+
+def test_depth_heads_start_within_a_few_metres():
+    torch.manual_seed(0)
+    decoder = UpProjectionHead(512, (32, 16, 8, 4), BN, 10.0)
+    probe = LinearDepthHead(512, {"type": "BN", "affine": False}, 10.0)
+    for head, start in ((decoder, 0.0), (probe, 5.0)):
+        head.init_weights()  # Kaiming's fan-out would start the probe at hundreds of metres
+        assert (head([torch.randn(4, 512, 5, 5)]) - start).abs().mean() < 3

@@ -106,6 +106,15 @@ def test_lambda_weighs_the_two_losses():
         torch.testing.assert_close(terms["loss"], terms[term])
 
 
+def test_the_dense_loss_waits_for_its_warmup():
+    method = build("densecl", queue_size=32, dense_warmup=0.5)
+    for progress, weight in ((0.0, 0.0), (0.49, 0.0), (0.5, 0.5), (1.0, 0.5)):
+        method.before_step(progress)
+        terms = method.loss(batch(method))
+        expected = (1 - weight) * terms["loss_global"] + weight * terms["loss_dense"]
+        torch.testing.assert_close(terms["loss"], expected)
+
+
 def test_supervised_follows_the_data():
     kind = methods.load("supervised")
     assert kind.data_keywords(Labels(("a", "b", "c"), multi=True)) == {"classes": 3, "multi_label": True}
@@ -153,6 +162,7 @@ def test_keywords_have_the_papers_defaults(name):
     assert {key: keywords[key] for key in published} == published
     if name == "densecl":
         assert (keywords["loss_weight"], keywords["matching"], keywords["grid"]) == (0.5, "backbone", None)
+        assert keywords["dense_warmup"] == 0.0
     augment = methods.load(name)(backbones.build("resnet18"), queue_size=4).views()
     assert (augment.jitter, augment.jitter_probability) == ((0.4, 0.4, 0.4, 0.1), 0.8)
     assert (augment.grey_probability, augment.blur_probability, augment.blur_sigma) == (0.2, 0.5, (0.1, 2.0))

@@ -10,7 +10,11 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
 trunk = {'': 'backbone.'}
-# `linear`: the frozen C5 map, normalised without learned scale, then one 1x1 convolution to metres.
-linear = dict(model=dict(decode_head=dict(
-    _delete_=True, type='LinearDepthHead', in_channels='$c5', norm_cfg=dict(type='SyncBN', affine=False),
-    max_depth='$max_depth')))
+# `linear`: the frozen C5 map, normalised without learned scale, then one 1x1 convolution to metres. Adam with a decay,
+# because SGD at the protocol's constant rate diverges on features of low rank: their correlated channels act as one.
+linear = dict(
+    model=dict(decode_head=dict(
+        _delete_=True, type='LinearDepthHead', in_channels='$c5', norm_cfg=dict(type='SyncBN', affine=False),
+        max_depth='$max_depth')),
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.0),
+    schedule=dict(policy='poly', power=0.9, min_lr=0.0))

@@ -1,4 +1,4 @@
-"""Colours that every class, the ground and the backdrop share, so that none is known by its colour."""
+"""Colours that all classes share, so that none is known by its colour."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def draw_colour(rng: np.random.Generator, usual: tuple[float, float, float] | No
 
     Args:
         rng: Source of randomness.
-        usual: Hue, saturation and value around which 4 of 10 draws fall: straw is often yellow.
+        usual: Hue, saturation and value around which 6 of 10 draws fall: straw is often yellow.
     """
     kind = rng.random()
     value = rng.uniform(0.28, 0.88)
-    if usual and rng.random() < 0.4:
+    if usual and rng.random() < 0.6:
         hue = usual[0] + rng.normal(0, 0.03)
         saturation, value = (float(np.clip(x + rng.normal(0, 0.12), 0.05, 0.9)) for x in usual[1:])
     elif kind < 0.45:
@@ -30,11 +30,6 @@ def draw_colour(rng: np.random.Generator, usual: tuple[float, float, float] | No
     else:
         hue, saturation = rng.random(), rng.uniform(0.3, 0.75)
     return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32) ** np.float32(2.2)
-
-
-def fade(colour: Array, share: float) -> Array:
-    """Move a colour towards grey of the same mean."""
-    return np.asarray(colour + np.float32(share) * (colour.mean() - colour))
 
 
 def near_colour(rng: np.random.Generator, colour: Array, spread: float = 0.25) -> Array:
