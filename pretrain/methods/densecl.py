@@ -62,13 +62,20 @@ class DenseCL(Method):
         ),
         "scenes": Recipe(
             source="this project, for a CPU",
-            iterations=1300,
-            batch_size=64,
+            iterations=1500,
+            batch_size=32,
             optimizer="adamw",
             lr=6e-4,
             warmup_epochs=1,
-            # A queue of few batches: keys of an older teacher differ by its drift alone, and a short run learns that.
-            method={"image_size": 96, "crop_scale": (0.4, 1.0), "queue_size": 512, "ema_momentum": 0.99},
+            method={
+                "image_size": 128,
+                "crop_scale": (0.4, 1.0),
+                # A queue of few batches: keys of an older teacher differ by its drift, and a short run learns that.
+                "queue_size": 512,
+                "ema_momentum": 0.99,
+                # Without it the features learn where a cell lies, from the padding, and then match by that.
+                "dense_warmup": 0.3,
+            },
         ),
     }
 

@@ -41,10 +41,12 @@ class Supervised(Method):
         ),
         "scenes": Recipe(
             source="this project, for a CPU",
-            iterations=1200,
-            batch_size=64,
-            lr=0.05,
-            method={"image_size": 112},
+            iterations=1600,
+            batch_size=32,
+            optimizer="adamw",
+            lr=1e-3,
+            warmup_epochs=1,
+            method={"image_size": 128},
         ),
     }
 

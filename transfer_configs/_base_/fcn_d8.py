@@ -17,8 +17,7 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
 trunk = {'': 'backbone.'}
-# `linear`: the frozen C5 map, normalised without learned scale, then one 1x1 convolution. Adam, because SGD at the
-# protocol's rate diverges on features of low rank: their correlated channels act as one with the sum of the steps.
+# `linear`: the frozen C5 map, normalised without learned scale, then one 1x1 convolution, by Adam.
 linear = dict(
     model=dict(
         decode_head=dict(

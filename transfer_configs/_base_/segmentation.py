@@ -5,11 +5,11 @@ benchmark = dict(
         dict(key='mIoU', label='mIoU', scale='percent', better='higher'),
         dict(key='mAcc', label='mean accuracy', scale='percent', better='higher'),
         dict(key='aAcc', label='pixel accuracy', scale='percent', better='higher')])
-values = dict(width=512, auxiliary_width=256, align_corners=False, max_test_images=None)
+values = dict(width=512, auxiliary_width=256, align_corners=False, ratio_range=(0.5, 2.0), max_test_images=None)
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadLabels', classes='$classes'),
-    dict(type='RandomResize', scale='$scale', ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomResize', scale='$scale', ratio_range='$ratio_range', keep_ratio=True),
     dict(type='RandomCrop', crop_size='$crop', cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),

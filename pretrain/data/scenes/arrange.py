@@ -86,12 +86,15 @@ class Arrangement:
         camera: The camera.
         light: The light.
         wall: Distance in metres and yaw in radians of the vertical plane behind everything.
+        theme: Indices of the two classes that most of its objects belong to; the first one's usual ground lies here
+            more often than another.
         items: Objects and clutter.
     """
 
     camera: Camera
     light: Light
     wall: tuple[float, float]
+    theme: tuple[int, int]
     items: list[Item]
 
 
@@ -112,20 +115,25 @@ def draw_light(rng: Generator) -> Light:
 
 
 def arrange(rng: Generator, bank: Bank, size: int) -> Arrangement:
-    """Draw a scene: 3 to 8 labelled objects, 1 to 4 pieces of clutter, and sometimes a far-off group."""
+    """Draw a scene: 3 to 8 labelled objects, 1 to 4 pieces of clutter, and sometimes a far-off group.
+
+    Most objects are of two classes, as most photographs show few kinds of things.
+    """
     camera = draw_camera(rng, size)
     wall = (float(rng.uniform(6.0, 9.5)), float(np.radians(rng.normal(0, 13))))
     light = draw_light(rng)
+    first, second = rng.choice(len(CLASSES), 2, replace=False)
+    theme = (int(first), int(second))
     items: list[Item] = []
     wanted = int(rng.integers(4, 9))
     if rng.random() < 0.07:
         _group(rng, bank, camera, wall, items)
     for _ in range(wanted):
-        label = int(rng.integers(len(CLASSES)))
+        label = theme[rng.integers(2)] if rng.random() < 0.8 else int(rng.integers(len(CLASSES)))
         _place(rng, camera, wall, items, draw_object(CLASSES[label], rng, bank), label)
     for _ in range(int(rng.integers(1, 5))):
         _place(rng, camera, wall, items, draw_clutter(rng, bank), -1)
-    return Arrangement(camera, light, wall, items)
+    return Arrangement(camera, light, wall, theme, items)
 
 
 def _place(

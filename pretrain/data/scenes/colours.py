@@ -1,4 +1,4 @@
-"""Colours that all classes share, so that none is known by its colour."""
+"""Colours that every class, the ground and the backdrop share, so that none is known by its colour."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def draw_colour(rng: np.random.Generator, usual: tuple[float, float, float] | No
     else:
         hue, saturation = rng.random(), rng.uniform(0.3, 0.75)
     return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32) ** np.float32(2.2)
+
+
+def fade(colour: Array, share: float) -> Array:
+    """Move a colour towards grey of the same mean."""
+    return np.asarray(colour + np.float32(share) * (colour.mean() - colour))
 
 
 def near_colour(rng: np.random.Generator, colour: Array, spread: float = 0.25) -> Array:

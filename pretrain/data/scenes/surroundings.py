@@ -8,23 +8,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from pretrain.data.scenes.arrange import Arrangement, Light
-from pretrain.data.scenes.colours import near_colour
+from pretrain.data.scenes.colours import draw_colour, fade, near_colour
 from pretrain.data.scenes.noise import Array, Bank
+from pretrain.data.scenes.spec import CLASSES
 
-# Asphalt is asphalt in every scene: surroundings of few kinds leave the objects to tell one scene from another, as in
-# photographs. Where every scene had a ground and a wall of its own, contrastive learning looked at nothing else.
-GROUNDS = {  # map: (smallest, largest tile in metres, relief, contrast, reflectance in linear light)
-    "grain": (0.8, 1.6, 3.0, 1.5, (0.16, 0.16, 0.17)),  # asphalt
-    "cloud": (1.2, 3.0, 3.5, 1.6, (0.42, 0.33, 0.21)),  # sand
-    "pebble": (0.9, 2.0, 1.5, 1.1, (0.30, 0.28, 0.26)),  # gravel
-    "tile": (2.0, 4.0, 0.8, 1.0, (0.38, 0.36, 0.33)),  # paving
+GROUNDS = {  # map: (smallest, largest tile in metres, relief, contrast)
+    "cloud": (1.2, 3.0, 3.5, 1.6),
+    "grain": (0.8, 1.6, 3.0, 1.5),
+    "cobble": (1.5, 2.6, 1.6, 1.2),
+    "pebble": (0.9, 2.0, 1.5, 1.1),
+    "leaf": (0.8, 1.6, 1.5, 1.1),
+    "straw": (0.8, 1.5, 2.0, 1.5),
+    "tile": (2.0, 4.0, 0.8, 1.0),
+    "brick": (1.6, 2.6, 1.0, 1.0),
+    "board": (1.2, 2.2, 0.8, 1.0),
+    "weave": (1.5, 3.0, 1.0, 1.0),
 }
-WALLS = {  # map: reflectance in linear light
-    "brick": (0.30, 0.15, 0.11),
-    "cloud": (0.50, 0.47, 0.42),  # plaster
-    "board": (0.22, 0.19, 0.16),  # a fence
-    "ridge": (0.15, 0.18, 0.11),  # hills
-}
+USUAL_GROUNDS = {
+    "boulder": "pebble", "crate": "board", "drum": "tile", "log": "leaf", "cone": "grain",
+    "tyre": "brick", "urn": "weave", "bale": "straw", "shrub": "cloud", "tent": "cobble",
+}  # fmt: skip
+"""What the scenes of a class stand on in half of the cases: context goes with content, as in photographs."""
+WALLS = ("brick", "board", "tile", "cloud", "cobble", "leaf", "grain", "ridge")
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def surround(rng: np.random.Generator, bank: Bank, scene: Arrangement, rays: Arr
     high = camera.size - int(np.argmax((share < 1).any(axis=1)[::-1]))  # and rows before this one backdrop
     albedo, distant = np.zeros_like(rays), np.zeros_like(rays)
     near = np.minimum(to_ground[low:], 60)
-    albedo[:, low:] = _ground(rng, bank, light, near * x[low:], near * z[low:], near * camera.pixel_angle)
+    albedo[:, low:] = _ground(rng, bank, scene, near * x[low:], near * z[low:], near * camera.pixel_angle)
     u = wall_t[:high] * (cos * x[:high] - sin * z[:high])
     wall, over = _wall(rng, bank, light, u, v[:high], footprint)
     beyond = np.clip(over / footprint + 0.5, 0, 1)
@@ -72,10 +77,10 @@ def surround(rng: np.random.Generator, bank: Bank, scene: Arrangement, rays: Arr
     return Surroundings(albedo, distant, reach, share)
 
 
-def _ground(rng: np.random.Generator, bank: Bank, light: Light, x: Array, z: Array, footprint: Array) -> Array:
-    names = list(GROUNDS)
-    name = names[rng.integers(len(names))]
-    low, high, relief, contrast, colour = GROUNDS[name]
+def _ground(rng: np.random.Generator, bank: Bank, scene: Arrangement, x: Array, z: Array, footprint: Array) -> Array:
+    names, light = list(GROUNDS), scene.light
+    name = USUAL_GROUNDS[CLASSES[scene.theme[0]]] if rng.random() < 0.5 else names[rng.integers(len(names))]
+    low, high, relief, contrast = GROUNDS[name]
     tile = np.float32(rng.uniform(low, high))
     turn = rng.uniform(0, 2 * np.pi)
     cos, sin = np.float32(np.cos(turn) / tile), np.float32(np.sin(turn) / tile)
@@ -84,8 +89,8 @@ def _ground(rng: np.random.Generator, bank: Bank, light: Light, x: Array, z: Arr
     here = bank.spread(name, u, v, 1.6 * footprint / tile)
     lit = bank.spread(name, u + cos * lx - sin * lz, v + sin * lx + cos * lz, 1.6 * footprint / tile)
     patches = bank.look("blotch", u * np.float32(0.17), v * np.float32(0.17), 1 / 64)
-    base = near_colour(rng, np.array(colour, np.float32), 0.12)
-    second = near_colour(rng, base, 0.25)
+    base = fade(draw_colour(rng), 0.35)
+    second = near_colour(rng, base, 0.35) if rng.random() < 0.6 else fade(draw_colour(rng), 0.5)
     weight = np.clip(4 * patches - 1.5, 0, 1)
     tone = np.clip(1 + contrast * (here - 0.5) + relief * (here - lit), 0.2, 2.0)
     return (base[:, None, None] + (second - base)[:, None, None] * weight) * tone
@@ -95,13 +100,13 @@ def _wall(
     rng: np.random.Generator, bank: Bank, light: Light, u: Array, v: Array, footprint: float
 ) -> tuple[Array, Array]:
     """Light from a wall at coordinates u, v in metres, and the height above its top."""
-    name = list(WALLS)[rng.integers(len(WALLS))]
-    natural = name == "ridge"
+    name = WALLS[rng.integers(len(WALLS))]
+    natural = name in ("leaf", "cobble", "ridge", "grain")
     tile = rng.uniform(1.2, 3.0)
     top = rng.uniform(1.0, 3.0) if rng.random() < 0.65 else 50.0
     edge = rng.uniform(0.2, 0.9) * (bank.look("blotch", u / 9, 0 * u, 1 / 128) - 0.5) * 2 if natural else 0.0
-    base = near_colour(rng, np.array(WALLS[name], np.float32), 0.12)
-    other = near_colour(rng, base, 0.25)
+    base = fade(draw_colour(rng), 0.35)
+    other = near_colour(rng, base, 0.3) if rng.random() < 0.7 else fade(draw_colour(rng), 0.5)
     here = bank.look(name, u / tile, v / tile, footprint / tile)
     stain = bank.look("cloud", u / 6, v / 6, footprint / 6)
     weight = np.clip(3 * stain - 1.1, 0, 0.7)
@@ -111,7 +116,7 @@ def _wall(
         place = (u / np.float32(panel) + rng.random()) % 1
         low = rng.uniform(0.0, 1.6)
         inside = (place > 0.3) & (place < 0.75) & (v > low) & (v < low + rng.uniform(0.5, 2.0))
-        fresh = np.where(inside, near_colour(rng, base, 0.4)[:, None, None] * (0.3 + 0.7 * stain), fresh)
+        fresh = np.where(inside, fade(draw_colour(rng), 0.3)[:, None, None] * (0.3 + 0.7 * stain), fresh)
     facing = max(0.0, -float(light.direction[2]))
     fall = np.clip(0.55 + 0.35 * v, 0.5, 1.0)  # darker towards its foot
     received = (light.sky * 0.6 + light.bounce + light.sun * facing * 0.9)[:, None, None]
