@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_help_and_listings_need_neither_torch_nor_mm(arguments):
 
 
 def test_a_reader_that_closes_the_pipe_is_no_error():
-    command = f"{sys.executable} -m benchmark ls tasks | head -n 1"
+    command = f"{shlex.quote(sys.executable)} -m benchmark ls tasks | head -n 1"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", f"for i in 1 2 3; do {command}; done"],
         cwd=ROOT,
