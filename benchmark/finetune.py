@@ -41,7 +41,7 @@ class Job:
         composed: Its config.
         backbone: The certified trunk.
         frozen: The trunk does not train.
-        calibrate: The trunk's norm statistics are set on the training images first.
+        calibrate: Training images, at most, that set the trunk's norm statistics first; 0 leaves them.
         precise_bn: Iterations over which norm statistics are averaged anew after training; 0 leaves them.
         folder: Its work folder.
         keep_model: Leave the fine-tuned weights in the work folder.
@@ -51,7 +51,7 @@ class Job:
     composed: Composed
     backbone: Backbone
     frozen: bool
-    calibrate: bool
+    calibrate: int
     precise_bn: int
     folder: Path
     keep_model: bool

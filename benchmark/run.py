@@ -20,6 +20,9 @@ from pretrain.engine import precision as precisions
 from pretrain.engine.launch import is_main_process, world_size
 from pretrain.errors import UsageError
 
+CALIBRATION_IMAGES = 1000
+"""Training images, at most, that set the norm statistics of a frozen random trunk."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -199,7 +202,7 @@ class _Run:
             composed=composed,
             backbone=self.backbone,
             frozen=frozen,
-            calibrate=frozen and self._is_random,
+            calibrate=CALIBRATION_IMAGES if frozen and self._is_random else 0,
             precise_bn=self.task.protocol["benchmark"]["precise_bn"],
             folder=folder,
             keep_model=self.request.keep_model,
@@ -254,4 +257,4 @@ class _Run:
         if self.skip:
             yield f"{len(self.skip)} unreadable training images were left out."
         if self._is_random and self.request.mode != "finetune":
-            yield "The random trunk's norm statistics were set on training images."
+            yield f"The random trunk's norm statistics were set on at most {CALIBRATION_IMAGES} training images."

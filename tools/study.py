@@ -28,8 +28,9 @@ ARCH = "resnet18"
 LINEAR = ("voc_seg_fcn_d8_20k.small", "cityscapes_seg_fcn_d8_40k.small", "nyu_depth_byol.small")
 DETECTION = ("voc_det_c4_24k.small", "coco_det_fpn_1x.small")
 SEEDS = (0, 1, 2)
-# The scenes of the study are frozen: their generator's version and seed stand in every record's data.
-TRAIN, VAL, SCENES_SEED = 2400, 200, 0
+# The scenes of the study are frozen: their generator's version and seed stand in every record's data. Recipes and
+# protocols were chosen on scenes of seed 0, so the study draws others.
+TRAIN, VAL, SCENES_SEED = 2400, 200, 1
 
 
 @dataclass(frozen=True)

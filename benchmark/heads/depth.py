@@ -77,7 +77,7 @@ class DepthHead(BaseModule):
     num_classes = 1
 
     def __init__(self, max_depth: float) -> None:
-        # The last layer starts near zero: Kaiming's fan-out is 1 there, which would start it at tens of metres.
+        # The last layer starts near zero: by Kaiming's fan-out (1 in the probe) it would start at tens of metres.
         last = {"type": "Normal", "name": "prediction", "std": 0.01}
         super().__init__(init_cfg={"type": "Kaiming", "layer": "Conv2d", "override": last})
         self.max_depth = max_depth

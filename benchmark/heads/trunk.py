@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -106,8 +106,8 @@ class TrunkHook(Hook):
         trunk: The whole trunk under mm* names.
         places: See `load_trunk`.
         frozen: Keep the trunk's norms in eval mode.
-        calibrate: Set the trunk's running statistics on training images first (a random init has none of its own,
-            and without them a frozen control row would be unfair).
+        calibrate: Training images, at most, that set the trunk's running statistics first (a random init has none of
+            its own, and without them a frozen control row would be unfair); 0 leaves them.
         resumed: The saved training state; when it exists nothing is calibrated, for the state holds it.
     """
 
@@ -119,7 +119,7 @@ class TrunkHook(Hook):
         places: Mapping[str, str],
         *,
         frozen: bool,
-        calibrate: bool,
+        calibrate: int,
         resumed: Path,
     ) -> None:
         self.trunk = trunk
@@ -134,7 +134,7 @@ class TrunkHook(Hook):
         load_trunk(model, self.trunk, self.places)
         self._modules = trunk_modules(model, self.places)
         if self.calibrate and not self.resumed.is_file():
-            calibrate_norms(model, runner.train_dataloader)
+            calibrate_norms(model, runner.train_dataloader, self.calibrate)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Keep a frozen trunk in eval mode; the loop has just called `model.train()`."""
@@ -143,17 +143,15 @@ class TrunkHook(Hook):
                 module.eval()
 
 
-CALIBRATION_IMAGES = 1000
-"""How many training images, at most, set the norm statistics of a random trunk."""
-
-
-def calibrate_norms(model: Any, loader: Any) -> None:
+def calibrate_norms(model: Any, loader: Any, images: int) -> None:
     """Set the backbone's running statistics to the averages over a pass of training images.
 
     Args:
         model: A model with `backbone` and `data_preprocessor`.
         loader: The training loader, whose sampler is endless.
+        images: How many, at most; one pass is never exceeded.
     """
+    batches = max(1, min(images, len(loader.dataset)) // loader.batch_size)
     norms = [module for module in model.backbone.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     model.eval()
@@ -162,14 +160,9 @@ def calibrate_norms(model: Any, loader: Any) -> None:
         norm.momentum = None  # a cumulative average
         norm.train()
     with torch.no_grad():
-        for batch in _calibration_batches(loader):
+        for batch in islice(iter(loader), batches):
             model.backbone(model.data_preprocessor(batch, True)["inputs"])
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.zero_()
-
-
-def _calibration_batches(loader: Any) -> Iterator[Any]:
-    images = min(len(loader.dataset), CALIBRATION_IMAGES)
-    return islice(iter(loader), max(1, images // loader.batch_size))

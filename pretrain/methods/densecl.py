@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
-from pretrain.errors import unknown
+from pretrain.errors import UsageError, unknown
 from pretrain.losses.dense import dense_info_nce, match
 from pretrain.losses.info_nce import info_nce
 from pretrain.method import Augment, Method, Views
@@ -73,7 +73,7 @@ class DenseCL(Method):
                 # A queue of few batches: keys of an older teacher differ by its drift, and a short run learns that.
                 "queue_size": 512,
                 "ema_momentum": 0.99,
-                # Without it the features learn where a cell lies, from the padding, and then match by that.
+                # Matches by young features follow the cell's position, which the padding gives away.
                 "dense_warmup": 0.3,
             },
         ),
@@ -99,6 +99,8 @@ class DenseCL(Method):
         super().__init__()
         if matching not in MATCHINGS:
             raise unknown("matching", matching, MATCHINGS)
+        if not 0 <= dense_warmup < 1:
+            raise UsageError(f"dense_warmup is a share of the steps, from 0 to below 1; {dense_warmup} was given.")
         self.encoder = _Encoder(backbone, hidden or backbone.layout.channels[-1], dimension, grid)
         self.teacher = teacher_of(self.encoder)
         self.queue = Queue(queue_size, dimension)

@@ -136,10 +136,10 @@ def test_the_c4_box_head_has_one_more_norm_than_res5():
     torch.testing.assert_close(means, torch.zeros_like(means), atol=1e-4, rtol=0)
 
 
-def test_depth_heads_start_within_a_few_metres():
+def test_depth_heads_start_near_a_constant_depth():
     torch.manual_seed(0)
     decoder = UpProjectionHead(512, (32, 16, 8, 4), BN, 10.0)
     probe = LinearDepthHead(512, {"type": "BN", "affine": False}, 10.0)
-    for head, start in ((decoder, 0.0), (probe, 5.0)):
-        head.init_weights()  # Kaiming's fan-out would start the probe at hundreds of metres
-        assert (head([torch.randn(4, 512, 5, 5)]) - start).abs().mean() < 3
+    for head, start, bound in ((decoder, 0.0, 0.5), (probe, 5.0, 5.0)):
+        head.init_weights()  # by Kaiming's fan-out: 3 and 250 metres off
+        assert 0 < (head([torch.randn(4, 512, 5, 5)]) - start).abs().mean() < bound

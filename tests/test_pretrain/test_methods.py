@@ -113,6 +113,9 @@ def test_the_dense_loss_waits_for_its_warmup():
         terms = method.loss(batch(method))
         expected = (1 - weight) * terms["loss_global"] + weight * terms["loss_dense"]
         torch.testing.assert_close(terms["loss"], expected)
+        assert terms["loss_global"] != terms["loss_dense"]
+    with pytest.raises(UsageError, match="share of the steps"):  # the released hook counts iterations
+        build("densecl", dense_warmup=1000)
 
 
 def test_supervised_follows_the_data():

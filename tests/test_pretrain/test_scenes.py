@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from pretrain.data import scenes
-from pretrain.data.scenes import coco
+from pretrain.data.scenes import CLASSES, coco
+from pretrain.data.scenes.arrange import arrange
+from pretrain.data.scenes.noise import Bank
 from pretrain.data.scenes.render import render
+from pretrain.data.scenes.surroundings import GROUNDS, USUAL_GROUNDS
 from pretrain.errors import DensebenchError, UsageError
 
 TRAIN, VAL, SIZE = 10, 3, 96
@@ -192,3 +195,14 @@ def test_colour_alone_does_not_give_the_class_away():
     agreement = np.mean(np.array(classes)[distance.argmin(axis=1)] == np.array(classes))
     assert len(set(classes)) == len(scenes.CLASSES)
     assert agreement < 0.3
+
+
+def test_most_objects_belong_to_the_theme():
+    bank = Bank(0)
+    scenes = [arrange(np.random.default_rng(seed), bank, 64) for seed in range(60)]
+    shares = [
+        item.label in scene.theme for scene in scenes for item in scene.items if item.label >= 0 and not item.crowd
+    ]
+    assert 0.72 < np.mean(shares) < 0.96  # 0.8 and a fifth of the rest; 0.2 were labels drawn regardless of it
+    assert set(USUAL_GROUNDS) == set(CLASSES)
+    assert set(USUAL_GROUNDS.values()) <= set(GROUNDS)

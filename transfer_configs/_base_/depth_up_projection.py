@@ -10,8 +10,7 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
 trunk = {'': 'backbone.'}
-# `linear`: the frozen C5 map, normalised without learned scale, then one 1x1 convolution to metres. Adam with a decay,
-# for the decoder's constant rate is far too high for features of low rank: their correlated channels act as one.
+# `linear`: the frozen C5 map, normalised without learned scale, then one 1x1 convolution to metres, by Adam.
 linear = dict(
     model=dict(decode_head=dict(
         _delete_=True, type='LinearDepthHead', in_channels='$c5', norm_cfg=dict(type='SyncBN', affine=False),
