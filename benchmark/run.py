@@ -20,7 +20,7 @@ from pretrain.engine import precision as precisions
 from pretrain.engine.launch import is_main_process, world_size
 from pretrain.errors import UsageError
 
-CALIBRATION_IMAGES = 1000
+CALIBRATION_IMAGES = 200
 """Training images, at most, that set the norm statistics of a frozen random trunk."""
 
 

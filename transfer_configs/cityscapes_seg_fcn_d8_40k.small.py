@@ -4,5 +4,6 @@ values = dict(scale=(641, 225), crop=(161, 161), ratio_range=(0.8, 1.25), width=
               max_test_images=100)
 model = dict(test_cfg=dict(stride=(107, 107)))
 schedule = dict(iterations=400, batch_size=4)
-linear = dict(optimizer=dict(lr=0.1))
+optimizer = dict(lr=0.05)  # fewer steps, longer ones
+linear = dict(optimizer=dict(lr=0.5))
 precision = 'bfloat16'

@@ -1,4 +1,4 @@
-"""Depth decoders: fast up-projection (Laina et al., arXiv:1606.00373) and a linear probe."""
+"""Depth decoders: what they share, and fast up-projection (Laina et al., arXiv:1606.00373)."""
 
 from __future__ import annotations
 
@@ -123,22 +123,4 @@ class UpProjectionHead(DepthHead):
         """Map the backbone's feature maps to depth in metres, (B, 1, 16 h, 16 w) for four blocks."""
         x = F.relu(self.norm(self.reduction(inputs[-1])))
         depth: Tensor = self.prediction(self.blocks(x))
-        return depth
-
-
-@MODELS.register_module()
-class LinearDepthHead(DepthHead):
-    """Depth by one 1x1 convolution on normalised conv5 features, measured from the middle of the range.
-
-    The convolution predicts depth / max_depth - 1/2: a probe of few steps need not walk to the mean depth first.
-    """
-
-    def __init__(self, in_channels: int, norm_cfg: dict[str, Any], max_depth: float) -> None:
-        super().__init__(max_depth)
-        self.norm = build_norm_layer({"requires_grad": False, **norm_cfg}, in_channels)[1]
-        self.prediction = nn.Conv2d(in_channels, 1, 1)
-
-    def forward(self, inputs: Any) -> Tensor:
-        """Map the backbone's feature maps to depth in metres, (B, 1, h, w)."""
-        depth: Tensor = self.max_depth * (0.5 + self.prediction(self.norm(inputs[-1])))
         return depth

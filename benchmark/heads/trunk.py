@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from benchmark.heads.whitening import Whitening
 from pretrain.errors import DensebenchError
 
 
@@ -105,10 +106,10 @@ class TrunkHook(Hook):
     Args:
         trunk: The whole trunk under mm* names.
         places: See `load_trunk`.
-        frozen: Keep the trunk's norms in eval mode.
+        frozen: Keep the trunk's norms in eval mode, and fit the linear probe's whitening first.
         calibrate: Training images, at most, that set the trunk's running statistics first (a random init has none of
             its own, and without them a frozen control row would be unfair); 0 leaves them.
-        resumed: The saved training state; when it exists nothing is calibrated, for the state holds it.
+        resumed: The saved training state; when it exists nothing is fitted, for the state holds it.
     """
 
     priority = "HIGHEST"
@@ -129,12 +130,20 @@ class TrunkHook(Hook):
         self.resumed = resumed
 
     def before_train(self, runner: Any) -> None:
-        """Load, and calibrate where asked."""
+        """Load; in frozen modes calibrate where asked, then fit the whitening."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         load_trunk(model, self.trunk, self.places)
         self._modules = trunk_modules(model, self.places)
-        if self.calibrate and not self.resumed.is_file():
-            calibrate_norms(model, runner.train_dataloader, self.calibrate)
+        if self.resumed.is_file():
+            return
+        with runner.optim_wrapper.optim_context(runner.model):
+            if self.calibrate:
+                calibrate_norms(model, runner.train_dataloader, self.calibrate)
+            for module in model.modules():
+                if isinstance(module, Whitening):
+                    model.eval()
+                    maps = _feature_maps(model, runner.train_dataloader, module.images)
+                    module.fit(levels[-1] for levels in maps)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Keep a frozen trunk in eval mode; the loop has just called `model.train()`."""
@@ -151,7 +160,6 @@ def calibrate_norms(model: Any, loader: Any, images: int) -> None:
         loader: The training loader, whose sampler is endless.
         images: How many, at most; one pass is never exceeded.
     """
-    batches = max(1, min(images, len(loader.dataset)) // loader.batch_size)
     norms = [module for module in model.backbone.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     model.eval()
@@ -159,10 +167,17 @@ def calibrate_norms(model: Any, loader: Any, images: int) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative average
         norm.train()
-    with torch.no_grad():
-        for batch in islice(iter(loader), batches):
-            model.backbone(model.data_preprocessor(batch, True)["inputs"])
+    for _ in _feature_maps(model, loader, images):
+        pass
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.zero_()
+
+
+def _feature_maps(model: Any, loader: Any, images: int) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the backbone's feature maps for batches of at most `images` training images, one pass at most."""
+    batches = max(1, min(images, len(loader.dataset)) // loader.batch_size)
+    with torch.no_grad():
+        for batch in islice(iter(loader), batches):
+            yield model.backbone(model.data_preprocessor(batch, True)["inputs"])

@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.heads.depth import LinearDepthHead, UpProjection, UpProjectionHead, reverse_huber
-from benchmark.heads.linear import LinearHead
+from benchmark.heads.depth import UpProjection, UpProjectionHead, reverse_huber
+from benchmark.heads.linear import LinearDepthHead, LinearHead
 from benchmark.heads.res5 import Res5ExtraNorm
+from benchmark.heads.whitening import Whitening
 
 BN = {"type": "BN"}
 
@@ -98,18 +99,18 @@ def test_up_projection_head_has_the_papers_shape():
     assert float(predicted.min()) >= 0 and float(predicted.max()) <= 10.0
 
 
-def test_linear_probes_are_linear_in_normalised_features():
+def test_linear_probes_are_linear_in_the_features():
     torch.manual_seed(0)
     heads = [
         LinearHead(
-            {"type": "BN", "affine": False},
+            {"images": 8},
             in_channels=6,
             in_index=0,
             channels=6,
             num_classes=3,
             dropout_ratio=0.0,
         ),
-        LinearDepthHead(6, {"type": "BN", "affine": False}, 10.0),
+        LinearDepthHead(6, {"images": 8}, 10.0),
     ]
     for head in heads:
         trained = [name for name, parameter in head.named_parameters() if parameter.requires_grad]
@@ -117,6 +118,47 @@ def test_linear_probes_are_linear_in_normalised_features():
         head.eval()
         a, b = torch.randn(1, 6, 4, 4), torch.randn(1, 6, 4, 4)
         torch.testing.assert_close(head([a + b]) + head([a * 0]), head([a]) + head([b]))
+
+
+def covariance(maps):
+    """Of positions, (C, C), from the definition."""
+    rows = torch.cat([one.permute(0, 2, 3, 1).reshape(-1, one.shape[1]) for one in maps]).double()
+    centred = rows - rows.mean(0)
+    return centred.T @ centred / len(rows)
+
+
+def test_whitening_decorrelates_and_leaves_weak_directions_weak():
+    torch.manual_seed(0)
+    mix = torch.randn(6, 6)
+    maps = [torch.einsum("dc,bchw->bdhw", mix, torch.randn(2, 6, 5, 7)) + 3.0 for _ in range(20)]
+    whitening = Whitening(6, images=40)
+    whitening.fit(iter(maps))
+    whitened = [whitening(one) for one in maps]
+    torch.testing.assert_close(covariance(whitened), torch.eye(6).double(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.cat(whitened).mean((0, 2, 3)), torch.zeros(6), atol=1e-4, rtol=0)
+    scaled = [one / one.std((0, 2, 3), keepdim=True) for one in maps]  # what a norm would do
+    assert float((covariance(scaled) - torch.eye(6).double()).abs().max()) > 0.1
+
+    dead = [one * torch.tensor([1.0, 1, 1, 1, 1, 1e-4])[:, None, None] for one in maps]
+    whitening.fit(iter(dead))
+    variances = torch.linalg.eigvalsh(covariance([whitening(one) for one in dead]))
+    assert float(variances[0]) < 1e-2  # the sixth channel was all but constant: it is not blown up to noise
+    assert float(variances[-1]) == pytest.approx(1.0, abs=1e-3)
+    whitening.fit([torch.zeros(1, 6, 2, 2)])
+    assert whitening(torch.zeros(1, 6, 2, 2)).isfinite().all()
+
+
+def test_a_probe_after_whitening_sees_no_difference_between_equivalent_features():
+    torch.manual_seed(0)
+    maps = torch.randn(4, 6, 5, 7)
+    mixed = torch.einsum("dc,bchw->bdhw", torch.randn(6, 6), maps)
+    whitening = Whitening(6, images=4)
+    similarities = []
+    for features in (maps, mixed):
+        whitening.fit([features])
+        rows = whitening(features).permute(0, 2, 3, 1).reshape(-1, 6)
+        similarities.append(rows @ rows.T)  # all that gradient descent on a linear layer depends on
+    torch.testing.assert_close(similarities[0], similarities[1], atol=1e-2, rtol=1e-3)
 
 
 def test_the_c4_box_head_has_one_more_norm_than_res5():
@@ -139,7 +181,7 @@ def test_the_c4_box_head_has_one_more_norm_than_res5():
 def test_depth_heads_start_near_a_constant_depth():
     torch.manual_seed(0)
     decoder = UpProjectionHead(512, (32, 16, 8, 4), BN, 10.0)
-    probe = LinearDepthHead(512, {"type": "BN", "affine": False}, 10.0)
+    probe = LinearDepthHead(512, {"images": 8}, 10.0)
     for head, start, bound in ((decoder, 0.0, 0.5), (probe, 5.0, 5.0)):
         head.init_weights()  # by Kaiming's fan-out: 3 and 250 metres off
         assert 0 < (head([torch.randn(4, 512, 5, 5)]) - start).abs().mean() < bound

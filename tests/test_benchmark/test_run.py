@@ -117,6 +117,13 @@ def test_a_frozen_random_trunk_gets_its_own_norm_statistics(data, tmp_path):
     assert any("norm statistics" in note for note in record.notes)
 
 
+def test_a_linear_probe_is_whitened_by_training_images(data, tmp_path, checkpoint):
+    run_tasks([SEG], checkpoint, [0], request(data, tmp_path / "out", mode="linear", keep_model=True))
+    (model,) = (tmp_path / "out").rglob("model.pth")
+    matrix = torch.load(model, weights_only=True)["decode_head.whitening.matrix"]
+    assert not torch.equal(matrix, torch.eye(len(matrix)))
+
+
 def test_an_uncertified_checkpoint_is_refused_and_leaves_no_record(data, tmp_path, trained_looking):
     state = trained_looking("resnet18")
     state["layer3.1.conv2.weight"][0, 0, 0, 0] = float("nan")

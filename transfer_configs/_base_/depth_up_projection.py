@@ -10,10 +10,10 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
 trunk = {'': 'backbone.'}
-# `linear`: the frozen C5 map, normalised without learned scale, then one 1x1 convolution to metres, by Adam.
+# `linear`: the frozen C5 map, whitened, then one 1x1 convolution to metres, by Adam.
 linear = dict(
     model=dict(decode_head=dict(
-        _delete_=True, type='LinearDepthHead', in_channels='$c5', norm_cfg=dict(type='SyncBN', affine=False),
+        _delete_=True, type='LinearDepthHead', in_channels='$c5', whitening=dict(images=200),
         max_depth='$max_depth')),
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.0),
     schedule=dict(policy='poly', power=0.9, min_lr=0.0))

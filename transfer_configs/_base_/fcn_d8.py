@@ -17,10 +17,10 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
 trunk = {'': 'backbone.'}
-# `linear`: the frozen C5 map, normalised without learned scale, then one 1x1 convolution.
+# `linear`: the frozen C5 map, whitened, then one 1x1 convolution.
 linear = dict(model=dict(
     decode_head=dict(
         _delete_=True, type='LinearHead', in_channels='$c5', in_index=3, channels='$c5', num_classes='$classes',
-        norm_cfg=dict(type='SyncBN', affine=False), dropout_ratio=0.0, align_corners='$align_corners',
+        whitening=dict(images=200), dropout_ratio=0.0, align_corners='$align_corners',
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
     auxiliary_head=None))
