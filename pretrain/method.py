@@ -84,6 +84,8 @@ class Method(nn.Module):
     """
 
     recipes: ClassVar[Mapping[str, Recipe]]
+    norms_across_ranks: ClassVar[bool] = False
+    """Whether batch norm takes its statistics from the global batch, as the paper's does (on GPUs)."""
 
     @classmethod
     def data_keywords(cls, labels: Labels | None) -> dict[str, Any]:

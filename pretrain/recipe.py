@@ -10,7 +10,7 @@ from typing import Any
 
 from pretrain.errors import UsageError, unknown
 
-CHOICES = {"optimizer": ("sgd", "adamw"), "schedule": ("cosine", "step", "constant")}
+CHOICES = {"optimizer": ("sgd", "adamw", "lars"), "schedule": ("cosine", "step", "constant")}
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,13 @@ class Recipe:
         epochs: Passes over the images; 0 trains nothing.
         iterations: Optimizer steps; where given, they count instead of `epochs`.
         batch_size: Images a step, over all ranks.
-        optimizer: "sgd" or "adamw".
+        optimizer: "sgd", "adamw" or "lars" (arXiv 1708.03888, with a trust coefficient of 0.001).
         lr: Learning rate at this very batch size, before the schedule.
-        sgd_momentum: Momentum of SGD (a method's teacher has its `ema_momentum`).
-        weight_decay: Weight decay of all parameters.
-        schedule: "cosine" (to 0), "step" or "constant".
+        sgd_momentum: Momentum of SGD and LARS (a method's teacher has its `ema_momentum`).
+        weight_decay: Weight decay.
+        decay_all: Decay (and, in LARS, adapt) biases and norm layers too; else only matrices and kernels.
+        schedule: "cosine" (to `end_lr`), "step" or "constant".
+        end_lr: Where the cosine ends.
         milestones: Epochs at which the step schedule multiplies the rate by `gamma`.
         gamma: The step schedule's factor.
         warmup_epochs: Linear warm-up from a thousandth of the rate; 0 for none.
@@ -43,7 +45,9 @@ class Recipe:
     lr: float = 0.03
     sgd_momentum: float = 0.9
     weight_decay: float = 1e-4
+    decay_all: bool = True
     schedule: str = "cosine"
+    end_lr: float = 0.0
     milestones: tuple[float, ...] = ()
     gamma: float = 0.1
     warmup_epochs: float = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from timm.optim.lars import Lars
 from torch import nn
 
 from pretrain.engine.precision import AutocastOptimWrapper, choose
@@ -17,13 +18,15 @@ def optimizer(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
     Raises:
         UsageError: There is no such precision.
     """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = _groups(model, recipe.decay_all)
     common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "foreach": True}
     chosen: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        chosen = torch.optim.SGD(parameters, momentum=recipe.sgd_momentum, **common)
+        chosen = torch.optim.SGD(groups, momentum=recipe.sgd_momentum, **common)
+    elif recipe.optimizer == "lars":
+        chosen = Lars(groups, momentum=recipe.sgd_momentum, trust_coeff=0.001, **common)  # adapts what decays
     else:
-        chosen = torch.optim.AdamW(parameters, **common)
+        chosen = torch.optim.AdamW(groups, **common)
     clip = None if recipe.clip_grad is None else {"max_norm": recipe.clip_grad}
     return {
         "type": AutocastOptimWrapper,
@@ -31,6 +34,16 @@ def optimizer(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
         "optimizer": chosen,
         "clip_grad": clip,
     }
+
+
+def _groups(model: nn.Module, decay_all: bool) -> list[dict[str, Any]]:
+    """Return the trainable parameters in groups; one of biases and norm layers does not decay where asked."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if decay_all:
+        return [{"params": parameters}]
+    decays = [parameter for parameter in parameters if parameter.dim() > 1]
+    others = [parameter for parameter in parameters if parameter.dim() <= 1]
+    return [{"params": decays}, {"params": others, "weight_decay": 0.0}]
 
 
 def schedules(recipe: Recipe, steps: int, images: int) -> list[dict[str, Any]]:
@@ -51,7 +64,7 @@ def schedules(recipe: Recipe, steps: int, images: int) -> list[dict[str, Any]]:
         found.append(
             {
                 "type": "CosineAnnealingLR",
-                "eta_min": 0.0,
+                "eta_min": recipe.end_lr,
                 "T_max": steps - warmup,
                 "begin": warmup,
                 "end": steps,

@@ -65,7 +65,15 @@ class Settings:
             with replacing(file) as temporary:
                 temporary.write_text(json.dumps(mine, indent=1) + "\n")
             return
-        found = _flat(json.loads(file.read_text()))
+        try:
+            stored = json.loads(file.read_text())
+            later = [item for item in dataclasses.fields(Recipe) if item.name not in stored["recipe"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{file} does not hold a pretraining's settings.", "Choose another --out, or remove that folder."
+            ) from error
+        stored["recipe"] |= {item.name: item.default for item in later}  # fields that a newer version brought
+        found = _flat(stored)
         for name, value in _flat(mine).items():
             if found.get(name) != value:
                 there = found.get(name)

@@ -110,6 +110,8 @@ def _train(
             f"A batch of {recipe.batch_size} images cannot be shared evenly by {ranks} processes.",
             "Set batch_size to a multiple of them.",
         )
+    if learner.method.norms_across_ranks and on_gpu and ranks > 1:
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(learner)  # type: ignore[no-untyped-call]
     learner.to("cuda" if on_gpu else "cpu")
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     runner = Runner(

@@ -19,7 +19,7 @@ from pretrain.modules.heads import DenseHead, GlobalHead
 from pretrain.modules.queue import Queue
 from pretrain.modules.teacher import follow, teacher_of
 from pretrain.recipe import Recipe
-from pretrain.views.sample import RandomViews
+from pretrain.views.sample import View, twice
 
 MATCHINGS = ("backbone", "projected", "random")
 
@@ -112,7 +112,7 @@ class DenseCL(Method):
         self.temperature = temperature
         self.ema_momentum = ema_momentum
         self.batch_norm_groups = batch_norm_groups
-        self.augment = RandomViews(image_size=image_size, crop_scale=crop_scale)
+        self.augment = twice(View(image_size, crop_scale))
 
     def views(self) -> Augment:
         """Return MoCo v2's augmentation: two views."""

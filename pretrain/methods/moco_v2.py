@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.losses.info_nce import info_nce
 from pretrain.method import Augment, Method, Views
-from pretrain.modules.distributed import gather, in_groups, shuffled
-from pretrain.modules.heads import GlobalHead
-from pretrain.modules.queue import Queue
-from pretrain.modules.teacher import follow, teacher_of
+from pretrain.modules.heads import Encoder, GlobalHead
+from pretrain.modules.momentum_contrast import MomentumContrast
 from pretrain.recipe import Recipe
-from pretrain.views.sample import RandomViews
+from pretrain.views.sample import View, twice
 
 
 class MoCoV2(Method):
@@ -34,8 +30,7 @@ class MoCoV2(Method):
         queue_size: Negative keys, K.
         temperature: tau.
         ema_momentum: The teacher's momentum m.
-        batch_norm_groups: Groups of a process's batch that are normalised apart, so that ShuffleBN protects a
-            single process as well; the papers' 256 images on 8 devices are 8 groups.
+        batch_norm_groups: See `MomentumContrast`.
         image_size: Side of the views in pixels.
         crop_scale: Bounds of a crop's share of the image's area.
     """
@@ -80,13 +75,11 @@ class MoCoV2(Method):
         crop_scale: tuple[float, float] = (0.2, 1.0),
     ) -> None:
         super().__init__()
-        self.encoder = _Encoder(backbone, hidden or backbone.layout.channels[-1], dimension)
-        self.teacher = teacher_of(self.encoder)
-        self.queue = Queue(queue_size, dimension)
+        channels = backbone.layout.channels[-1]
+        encoder = Encoder(backbone, GlobalHead(channels, hidden or channels, dimension))
+        self.contrast = MomentumContrast(encoder, dimension, queue_size, ema_momentum, batch_norm_groups)
         self.temperature = temperature
-        self.ema_momentum = ema_momentum
-        self.batch_norm_groups = batch_norm_groups
-        self.augment = RandomViews(image_size=image_size, crop_scale=crop_scale)
+        self.augment = twice(View(image_size, crop_scale))
 
     def views(self) -> Augment:
         """Return the "aug+" augmentation: two views."""
@@ -94,32 +87,13 @@ class MoCoV2(Method):
 
     def before_step(self, progress: float) -> None:
         """Let the teacher follow (Eq. 2 of MoCo)."""
-        follow(self.teacher, self.encoder, self.ema_momentum)
+        self.contrast.follow()
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return InfoNCE of the queries against their keys and the queue (Eq. 1 of MoCo)."""
-        query_image, key_image = views.images  # (B, 3, H, W) each
-        groups = self.batch_norm_groups
-        (query,) = in_groups(self.encoder, query_image, groups)  # (B, D)
-        with torch.no_grad():
-            (key,) = shuffled(self.teacher, key_image, groups)
-        loss = info_nce(query, key, self.queue.keys.clone(), self.temperature)
-        self.queue.push(gather(key))
-        return {"loss": loss}
+        query, key, negatives = self.contrast(*views.images)
+        return {"loss": info_nce(query, key, negatives, self.temperature)}
 
     def export(self) -> nn.Module:
         """Return the query encoder's backbone."""
-        return self.encoder.backbone
-
-
-class _Encoder(nn.Module):
-    """Backbone and head; student and teacher are one each."""
-
-    def __init__(self, backbone: Backbone, hidden: int, dimension: int) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = GlobalHead(backbone.layout.channels[-1], hidden, dimension)
-
-    def forward(self, images: Tensor) -> tuple[Tensor]:
-        """Return the L2-normalised projection, (B, D)."""
-        return (F.normalize(self.head(self.backbone(images)).float(), dim=1),)
+        return self.contrast.encoder.backbone

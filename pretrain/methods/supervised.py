@@ -12,7 +12,7 @@ from pretrain.errors import DensebenchError
 from pretrain.losses.classification import cross_entropy, sigmoid_cross_entropy
 from pretrain.method import Augment, Labels, Method, Views
 from pretrain.recipe import Recipe
-from pretrain.views.sample import RandomViews
+from pretrain.views.sample import RandomViews, View
 
 
 class Supervised(Method):
@@ -63,14 +63,8 @@ class Supervised(Method):
         self.backbone = backbone
         self.classifier = nn.Linear(backbone.layout.channels[-1], classes)
         self.multi_label = multi_label
-        self.augment = RandomViews(
-            count=1,
-            image_size=image_size,
-            crop_scale=crop_scale,
-            jitter_probability=0.0,
-            grey_probability=0.0,
-            blur_probability=0.0,
-        )
+        view = View(image_size, crop_scale, jitter_probability=0.0, grey_probability=0.0, blur_probability=0.0)
+        self.augment = RandomViews((view,))
 
     @classmethod
     def data_keywords(cls, labels: Labels | None) -> dict[str, Any]:

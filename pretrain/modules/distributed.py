@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed
@@ -27,6 +28,33 @@ def gather(tensor: Tensor) -> Tensor:
     parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(ranks)]
     torch.distributed.all_gather(parts, tensor.contiguous())
     return torch.cat(parts)
+
+
+class _Gather(torch.autograd.Function):
+    """`gather` whose gradient comes back: the sum of what all ranks say of this rank's part."""
+
+    @staticmethod
+    def forward(context: Any, tensor: Tensor) -> Tensor:
+        return gather(tensor)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        rank, ranks = world()
+        total = gradient.contiguous()
+        torch.distributed.all_reduce(total)
+        return total.chunk(ranks)[rank]
+
+
+def gather_with_gradient(tensor: Tensor) -> Tensor:
+    """Concatenate as `gather` does, and let gradients flow back to every rank's part.
+
+    A loss that each rank computes from the whole batch, averaged over the ranks as DistributedDataParallel
+    averages gradients, then has the gradient of one process on the whole batch.
+    """
+    if world()[1] == 1:
+        return tensor
+    gathered: Tensor = _Gather.apply(tensor)  # type: ignore[no-untyped-call]
+    return gathered
 
 
 def shared_order(length: int, device: torch.device) -> Tensor:

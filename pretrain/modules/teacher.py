@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import TypeVar
 
 import torch
@@ -30,3 +31,13 @@ def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
         momentum: m in [0, 1]; 1 keeps the teacher as it is.
     """
     torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)
+
+
+def cosine_momentum(base: float, progress: float) -> float:
+    """Return a teacher's momentum that rises from `base` to 1 along a cosine (BYOL, arXiv 2006.07733, Section 3.3).
+
+    Args:
+        base: tau_base.
+        progress: k / K, from 0 to 1.
+    """
+    return 1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2

@@ -1,4 +1,4 @@
-"""Colour jitter, greyscale and blur on uint8 RGB images, with torchvision's semantics."""
+"""Colour jitter, greyscale, blur and solarisation on uint8 RGB images, with torchvision's semantics."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def greyscale(image: np.ndarray) -> np.ndarray:
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """Blur with a Gaussian of standard deviation `sigma` in pixels."""
     return cv2.GaussianBlur(image, (0, 0), sigma)
+
+
+def solarise(image: np.ndarray) -> np.ndarray:
+    """Invert the levels from 128 up."""
+    return _look_up(image, np.where(LEVELS < 128, LEVELS, 255 - LEVELS))
 
 
 def colour_jitter(

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pretrain.method import Sample, Views
-from pretrain.views.colour import blur, colour_jitter, greyscale
+from pretrain.views.colour import blur, colour_jitter, greyscale, solarise
 from pretrain.views.crop import Box, crop, random_box
 from pretrain.views.normalise import normalise
 
 
 @dataclass(frozen=True)
-class RandomViews:
-    """Views of one image, each drawn on its own: crop, mirror, jitter, greyscale, blur, normalise.
+class View:
+    """How one view is drawn: crop, mirror, jitter, greyscale, blur, solarise, normalise.
 
     The defaults are MoCo v2's "aug+" (arXiv 2003.04297), which DenseCL uses as well. The image is cropped and
     resized first, so that all else works on few pixels.
 
-    # NOTE: the released code jitters before it mirrors; the two commute.
+    # NOTE: the released codes jitter before they mirror; the two commute.
 
     Attributes:
-        count: Number of views.
-        image_size: Side of the square views in pixels.
+        image_size: Side of the square view in pixels.
         crop_scale: Bounds of the crop's share of the image's area.
         flip: Probability of the mirror.
         jitter: Strength of brightness, contrast, saturation and hue; none when all are 0.
@@ -34,9 +33,9 @@ class RandomViews:
         blur_probability: Probability of the blur.
         blur_sigma: Bounds of its standard deviation, in pixels of a view of 224; smaller views are blurred in
             proportion.
+        solarise_probability: Probability of the solarisation.
     """
 
-    count: int = 2
     image_size: int = 224
     crop_scale: tuple[float, float] = (0.2, 1.0)
     flip: float = 0.5
@@ -45,19 +44,15 @@ class RandomViews:
     grey_probability: float = 0.2
     blur_probability: float = 0.5
     blur_sigma: tuple[float, float] = (0.1, 2.0)
+    solarise_probability: float = 0.0
 
-    def __call__(self, sample: Sample, generator: np.random.Generator) -> Views:
-        """Draw the views of `sample`."""
-        images, boxes, flips = [], [], []
-        for _ in range(self.count):
-            height, width = sample.image.shape[:2]
-            box = random_box(height, width, generator, self.crop_scale)
-            flip = bool(generator.random() < self.flip)
-            square = crop(sample.image, box, self.image_size, flip)
-            images.append(normalise(self._recolour(square, generator)))
-            boxes.append(_box(box))
-            flips.append(torch.tensor(flip))
-        return Views(images, boxes, flips, torch.tensor(sample.index), label=_label(sample))
+    def draw(self, image: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Box, bool]:
+        """Return a view (3, S, S), the crop's box in the image's pixels, and whether it was mirrored."""
+        height, width = image.shape[:2]
+        box = random_box(height, width, generator, self.crop_scale)
+        flip = bool(generator.random() < self.flip)
+        square = crop(image, box, self.image_size, flip)
+        return normalise(self._recolour(square, generator)), box, flip
 
     def _recolour(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         jitters, greys, blurs = generator.random(3) < (
@@ -71,12 +66,39 @@ class RandomViews:
             image = greyscale(image)
         if blurs:
             image = blur(image, generator.uniform(*self.blur_sigma) * self.image_size / 224)
+        if self.solarise_probability and generator.random() < self.solarise_probability:
+            image = solarise(image)
         return image
 
 
-def _box(box: Box) -> Tensor:
-    return torch.tensor(box, dtype=torch.float32)
+@dataclass(frozen=True)
+class RandomViews:
+    """Views of one image, each drawn on its own.
+
+    Attributes:
+        views: How each of them is drawn, in order.
+    """
+
+    views: tuple[View, ...]
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Views:
+        """Draw the views of `sample`."""
+        images, boxes, flips = zip(*(view.draw(sample.image, generator) for view in self.views), strict=True)
+        return Views(
+            images=list(images),
+            boxes=[torch.tensor(box, dtype=torch.float32) for box in boxes],
+            flips=[torch.tensor(flip) for flip in flips],
+            index=torch.tensor(sample.index),
+            label=None if sample.label is None else torch.as_tensor(sample.label),
+        )
 
 
-def _label(sample: Sample) -> Tensor | None:
-    return None if sample.label is None else torch.as_tensor(sample.label)
+def twice(view: View) -> RandomViews:
+    """Return an augmentation of two views that are drawn alike."""
+    return RandomViews((view, view))
+
+
+def byol_views(image_size: int, crop_scale: tuple[float, float]) -> RandomViews:
+    """Return BYOL's two views, which differ in blur and solarisation (arXiv 2006.07733, Appendix B, Table 6)."""
+    first = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.2, 0.1), blur_probability=1.0)
+    return RandomViews((first, replace(first, blur_probability=0.1, solarise_probability=0.2)))

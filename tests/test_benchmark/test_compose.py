@@ -95,7 +95,7 @@ def test_sync_norm_becomes_plain_norm_on_one_process_only():
 
 def test_linear_replaces_the_head_and_drops_the_auxiliary_one():
     config = composed(mode="linear").config
-    assert config["optim_wrapper"]["optimizer"]["lr"] == 0.1
+    assert config["optim_wrapper"]["optimizer"]["lr"] == 0.5
     model = config["model"]
     assert model["model"]["decode_head"]["type"] == "LinearHead"
     assert model["model"]["auxiliary_head"] is None

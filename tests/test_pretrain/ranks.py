@@ -14,15 +14,24 @@ from torch.nn.parallel import DistributedDataParallel
 from pretrain import backbones, methods
 from pretrain.engine import launch
 from pretrain.method import Sample
+from pretrain.methods import simclr
 from pretrain.modules import distributed
 from pretrain.train import pretrain
 
 SIZE = 8
+KEYWORDS = {
+    "moco_v1": {"queue_size": 20, "ema_momentum": 0.9},
+    "moco_v2": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32},
+    "densecl": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32},
+    "simclr": {"hidden": 32},
+    "byol": {"hidden": 32, "dimension": 16},
+    "vicreg": {"dimension": 32},
+}
 
 
 def without_batch_norm(module):
     for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
+        if isinstance(child, nn.BatchNorm2d | nn.BatchNorm1d):
             setattr(module, name, nn.Identity())
         without_batch_norm(child)
 
@@ -38,11 +47,12 @@ class Loss(nn.Module):
 
 def build(name, groups):
     backbone = backbones.build("resnet18", seed=0)
-    if groups is None:
-        without_batch_norm(backbone)
     torch.manual_seed(0)
-    keywords = {"image_size": 32, "queue_size": 20, "ema_momentum": 0.9, "hidden": 32}
-    return methods.load(name)(backbone, **keywords, batch_norm_groups=groups or 1)
+    grouped = {} if groups is None else {"batch_norm_groups": groups}
+    method = methods.load(name)(backbone, image_size=32, **KEYWORDS[name], **grouped)
+    if groups is None:
+        without_batch_norm(method)
+    return method
 
 
 def share_of_batch(method, rank, ranks):
@@ -71,7 +81,8 @@ def train(name, rank, ranks, groups=None):
         optimizer.step()
         losses.append(float(distributed.gather(loss.detach()[None]).mean()))
     norms = [float(parameter.detach().double().norm()) for parameter in method.parameters()]
-    return {"losses": losses, "queue": method.queue.keys.flatten().tolist(), "norms": norms}
+    keys = [buffer.flatten().tolist() for name, buffer in method.named_buffers() if name.endswith("queue.keys")]
+    return {"losses": losses, "queue": keys[:1], "norms": norms}
 
 
 def shuffling(rank, ranks):
@@ -100,7 +111,7 @@ def main(out):
     torch.set_num_threads(1)
     launch.join_process_group()
     rank, ranks = distributed.world()
-    found = {name: train(name, rank, ranks) for name in ("moco_v2", "densecl")}
+    found = {name: train(name, rank, ranks) for name in KEYWORDS}
     for name in ("moco_v2", "densecl"):
         found[f"{name} with batch norm"] = train(name, rank, ranks, groups=2 // ranks)
     found["shuffling"] = shuffling(rank, ranks)
@@ -109,6 +120,8 @@ def main(out):
         distributed.unshuffle = lambda keys, order: keys
         found["not unshuffled"] = train("moco_v2", rank, ranks)
         distributed.unshuffle = unshuffle
+        simclr.gather_with_gradient = distributed.gather
+        found["gathered without gradient"] = train("simclr", rank, ranks)
         found["checkpoint"] = str(whole_run(Path(out).with_suffix("")))
     if rank == 0:
         Path(out).write_text(json.dumps(found))

@@ -43,7 +43,7 @@ def runs(tmp_path_factory):
     return {ranks: json.loads((folder / f"{ranks}.json").read_text()) for ranks in (1, 2)}
 
 
-@pytest.mark.parametrize("name", ["moco_v2", "densecl"])
+@pytest.mark.parametrize("name", ["moco_v1", "moco_v2", "densecl", "simclr", "byol", "vicreg"])
 def test_two_processes_have_one_processs_loss(runs, name):
     one, two = runs[1][name], runs[2][name]
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
@@ -74,6 +74,11 @@ def test_shuffle_mixes_the_processes_and_unshuffle_undoes_it(runs):
 def test_keys_that_are_not_unshuffled_give_another_loss(runs):
     right, wrong = runs[1]["moco_v2"]["losses"][0], runs[2]["not unshuffled"]["losses"][0]
     assert abs(wrong - right) > 1e-3 * right
+
+
+def test_negatives_that_give_no_gradient_train_otherwise(runs):
+    right, wrong = runs[1]["simclr"]["norms"], runs[2]["gathered without gradient"]["norms"]
+    assert not np.allclose(right, wrong, rtol=1e-4)
 
 
 def test_the_command_runs_as_two_processes(runs):

@@ -5,12 +5,15 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from lightly.loss import NTXentLoss
+from lightly.loss import NegativeCosineSimilarity, NTXentLoss, VICRegLoss
 from lightly.models.utils import select_most_similar
 
 from pretrain.losses.classification import cross_entropy, sigmoid_cross_entropy
 from pretrain.losses.dense import dense_info_nce, match
 from pretrain.losses.info_nce import info_nce
+from pretrain.losses.nt_xent import nt_xent
+from pretrain.losses.regression import cosine_regression
+from pretrain.losses.vicreg import covariance, invariance, variance
 
 TEMPERATURE = 0.2
 
@@ -149,3 +152,70 @@ def test_classification_losses_are_their_equations():
         for p, y in zip(row, targets, strict=True)
     ]
     assert float(sigmoid_cross_entropy(logits, present)) == pytest.approx(sum(expected) / 20, rel=1e-6)
+
+
+def naive_nt_xent(views, temperature):
+    """SimCLR, Eq. 1, averaged over the 2N views; `views` lists all first views, then all second ones."""
+    terms = []
+    for i, z in enumerate(views):
+        other = (i + len(views) // 2) % len(views)
+        numerator = math.exp(dot(z, views[other]) / temperature)
+        terms.append(
+            -math.log(numerator / sum(math.exp(dot(z, k) / temperature) for j, k in enumerate(views) if j != i))
+        )
+    return sum(terms) / len(terms)
+
+
+def test_nt_xent_is_the_papers_equation_and_lightlys():
+    z = unit(2, 5, 8, seed=0).double()
+    found = float(nt_xent(z, z, torch.arange(5), TEMPERATURE))
+    assert found == pytest.approx(naive_nt_xent(z.flatten(0, 1), TEMPERATURE), rel=1e-6)
+    assert found == pytest.approx(float(NTXentLoss(TEMPERATURE)(z[0].float(), z[1].float())), rel=1e-5)
+
+
+def test_nt_xent_of_shares_is_that_of_the_whole():
+    z = unit(2, 6, 8, seed=0).double()
+    parts = [nt_xent(z[:, own], z, own, TEMPERATURE) for own in (torch.arange(3), torch.arange(3, 6))]
+    torch.testing.assert_close(torch.stack(parts).mean(), nt_xent(z, z, torch.arange(6), TEMPERATURE))
+    misplaced = nt_xent(z[:, 3:], z, torch.arange(3), TEMPERATURE)
+    assert abs(float(misplaced - parts[1])) > 0.1
+
+
+def test_cosine_regression_is_the_papers_equation_and_lightlys():
+    q, z = (torch.randn(5, 8, generator=torch.Generator().manual_seed(s)).double() for s in (0, 1))
+    terms = [
+        sum((float(a) - float(b)) ** 2 for a, b in zip(x / x.norm(), y / y.norm(), strict=True))
+        for x, y in zip(q, z, strict=True)
+    ]
+    found = float(cosine_regression(q, z))
+    assert found == pytest.approx(sum(terms) / 5, rel=1e-6)
+    assert found == pytest.approx(2 + 2 * float(NegativeCosineSimilarity()(q, z)), rel=1e-6)
+    assert float(cosine_regression(q, 3 * q)) == pytest.approx(0, abs=1e-6)
+
+
+def test_vicregs_terms_are_the_papers_equations_and_lightlys():
+    a, b = (torch.randn(7, 5, generator=torch.Generator().manual_seed(s)).double() * 0.7 for s in (0, 1))
+    n, d = a.shape
+    mean = [sum(float(row[j]) for row in a) / n for j in range(d)]
+
+    def covary(i, j):
+        return sum((float(row[i]) - mean[i]) * (float(row[j]) - mean[j]) for row in a) / (n - 1)
+
+    hinge = sum(max(0.0, 1 - math.sqrt(covary(j, j) + 1e-4)) for j in range(d)) / d
+    mixed = sum(covary(i, j) ** 2 for i in range(d) for j in range(d) if i != j) / d
+    apart = sum((float(x) - float(y)) ** 2 for x, y in zip(a.flatten(), b.flatten(), strict=True)) / (n * d)
+    assert float(variance(a)) == pytest.approx(hinge, rel=1e-6)
+    assert float(covariance(a)) == pytest.approx(mixed, rel=1e-6)
+    assert float(invariance(a, b)) == pytest.approx(apart, rel=1e-6)
+    # lightly, as the released code, averages the branches' variances where the paper adds them
+    ours = 25 * invariance(a, b) + 25 * (variance(a) + variance(b)) / 2 + covariance(a) + covariance(b)
+    assert float(ours) == pytest.approx(float(VICRegLoss()(a, b)), rel=1e-6)
+
+
+def test_a_constant_encoder_has_the_losses_known_values():
+    same = unit(1, 8, seed=0).expand(6, 8)
+    assert float(nt_xent(*[same.expand(2, 6, 8)] * 2, torch.arange(6), 0.1)) == pytest.approx(math.log(11), rel=1e-6)
+    assert float(info_nce(same, same, same, 0.1)) == pytest.approx(math.log(7), rel=1e-6)
+    assert float(cosine_regression(same, same)) == pytest.approx(0, abs=1e-6)
+    assert float(invariance(same, same)) + float(covariance(same)) == pytest.approx(0, abs=1e-6)
+    assert float(variance(same)) == pytest.approx(1 - 1e-2, rel=1e-5)

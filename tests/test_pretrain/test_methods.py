@@ -1,6 +1,8 @@
 """Methods as wholes: their loss step by step, their switches, and the published numbers of their recipes."""
 
 import copy
+import json
+from dataclasses import replace
 
 import mmengine.optim.scheduler as schedulers
 import numpy as np
@@ -16,6 +18,7 @@ from pretrain.losses.info_nce import info_nce
 from pretrain.method import Labels, Sample
 from pretrain.recipe import Recipe, keywords_of
 from pretrain.schedule import optimizer, schedules
+from pretrain.settings import Settings
 
 
 def build(name, **keywords):
@@ -50,36 +53,73 @@ def test_densecl_is_the_papers_loss_step_by_step():
     torch.testing.assert_close(method.dense_queue.keys.norm(dim=1), torch.ones(32))
 
 
-def test_moco_is_the_papers_loss_step_by_step():
-    method = build("moco_v2", queue_size=32)
-    views = batch(method)
-    queue = method.queue.keys.clone()
-    student, teacher = copy.deepcopy(method.encoder), copy.deepcopy(method.teacher)
+@pytest.mark.parametrize(("name", "temperature"), [("moco_v1", 0.07), ("moco_v2", 0.2)])
+def test_moco_is_the_papers_loss_step_by_step(name, temperature):
+    method = build(name, queue_size=32)
+    contrast, views = method.contrast, batch(method)
+    queue = contrast.queue.keys.clone()
+    student, teacher = copy.deepcopy(contrast.encoder), copy.deepcopy(contrast.teacher)
     found = method.loss(views)
     q = F.normalize(student.head(student.backbone(views.images[0])), dim=1)
     k = F.normalize(teacher.head(teacher.backbone(views.images[1])), dim=1)
-    torch.testing.assert_close(found["loss"], info_nce(q, k, queue, 0.2))
-    torch.testing.assert_close(method.queue.keys[:4], k)
-    torch.testing.assert_close(method.queue.keys[4:], queue[4:])
+    torch.testing.assert_close(found["loss"], info_nce(q, k, queue, temperature))
+    torch.testing.assert_close(contrast.queue.keys[:4], k)
+    torch.testing.assert_close(contrast.queue.keys[4:], queue[4:])
+    assert len(contrast.encoder.head.layers) == (1 if name == "moco_v1" else 3)
 
 
-@pytest.mark.parametrize("name", ["densecl", "moco_v2"])
-def test_gradients_reach_the_student_and_not_the_teacher(name):
-    method = build(name, queue_size=32)
-    method.loss(batch(method))["loss"].backward()
-    assert all(parameter.grad is not None for parameter in method.encoder.parameters())
-    assert all(parameter.grad is None for parameter in method.teacher.parameters())
-    assert all(parameter.requires_grad for parameter in method.export().parameters())
+def test_simclr_is_the_papers_loss_step_by_step():
+    method = build("simclr")
+    views = batch(method)
+    encoder = copy.deepcopy(method.encoder)
+    z = F.normalize(encoder(torch.cat(views.images)), dim=1).double()  # views 0..3, then their others 4..7
+    terms = []
+    for i in range(8):
+        similarity = torch.exp(z @ z[i] / 0.1)
+        terms.append(-torch.log(similarity[(i + 4) % 8] / (similarity.sum() - similarity[i])))
+    torch.testing.assert_close(method.loss(views)["loss"].double(), torch.stack(terms).mean(), rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("name", ["densecl", "moco_v2"])
+def test_byol_is_the_papers_loss_step_by_step():
+    method = build("byol", hidden=32, dimension=16)
+    views = batch(method)
+    online, predictor, target = (copy.deepcopy(m) for m in (method.encoder, method.predictor, method.teacher))
+    found = method.loss(views)["loss"]
+    total = torch.zeros(())
+    q = [F.normalize(predictor(online(image)), dim=1) for image in views.images]
+    z = [F.normalize(target(image), dim=1) for image in views.images]
+    for mine, other in ((0, 1), (1, 0)):
+        total = total + (q[mine] - z[other]).square().sum(dim=1).mean()
+    torch.testing.assert_close(found, total)
+
+
+def test_byols_teacher_slows_down():
+    method = build("byol", hidden=32, ema_momentum=0.9)
+    for progress, momentum in ((0.0, 0.9), (0.5, 0.95), (1.0, 1.0)):
+        before = next(method.teacher.parameters()).clone()
+        with torch.no_grad():
+            next(method.encoder.parameters()).copy_(before + 1.0)
+        method.before_step(progress)
+        torch.testing.assert_close(next(method.teacher.parameters()), before + 1 - momentum)
+
+
+def test_vicreg_weighs_its_terms():
+    for keywords, mu in (({}, 25.0), ({"halve_variance": True}, 12.5)):
+        method = build("vicreg", dimension=32, **keywords)
+        terms = method.loss(batch(method))
+        expected = 25 * terms["loss_invariance"] + mu * terms["loss_variance"] + terms["loss_covariance"]
+        torch.testing.assert_close(terms["loss"], expected)
+
+
+@pytest.mark.parametrize("name", ["densecl", "moco_v1", "moco_v2"])
 def test_the_teacher_follows_before_the_step(name):
     method = build(name, queue_size=32, ema_momentum=0.9)
-    before = next(method.teacher.parameters()).clone()
+    whole = method if name == "densecl" else method.contrast
+    before = next(whole.teacher.parameters()).clone()
     with torch.no_grad():
-        next(method.encoder.parameters()).add_(1.0)
+        next(whole.encoder.parameters()).add_(1.0)
     method.before_step(0.0)
-    torch.testing.assert_close(next(method.teacher.parameters()), before + 0.1)
+    torch.testing.assert_close(next(whole.teacher.parameters()), before + 0.1)
 
 
 def test_densecl_switches_change_what_they_name():
@@ -132,21 +172,36 @@ def test_supervised_follows_the_data():
     assert len(views.images) == 1
 
 
+MOCO = {"batch_size": 256, "sgd_momentum": 0.9, "weight_decay": 1e-4, "warmup_epochs": 0, "decay_all": True}
+LARS = {"optimizer": "lars", "sgd_momentum": 0.9, "warmup_epochs": 10, "decay_all": False, "schedule": "cosine"}
 PUBLISHED = {
-    ("densecl", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "batch_size": 256, "schedule": "cosine"},
-    ("densecl", "coco-800e"): {"epochs": 800, "lr": 0.3, "batch_size": 256, "schedule": "cosine"},
-    ("moco_v2", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "batch_size": 256, "schedule": "cosine"},
-    ("moco_v2", "coco-800e"): {"epochs": 800, "lr": 0.3, "batch_size": 256, "schedule": "cosine"},
-    ("supervised", "imagenet-90e"): {"epochs": 90, "lr": 0.1, "milestones": (30, 60), "schedule": "step"},
+    ("densecl", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "schedule": "cosine", **MOCO},
+    ("densecl", "coco-800e"): {"epochs": 800, "lr": 0.3, "schedule": "cosine", **MOCO},
+    ("moco_v1", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "milestones": (120, 160), "gamma": 0.1, **MOCO},
+    ("moco_v2", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "schedule": "cosine", **MOCO},
+    ("moco_v2", "coco-800e"): {"epochs": 800, "lr": 0.3, "schedule": "cosine", **MOCO},
+    ("supervised", "imagenet-90e"): {"epochs": 90, "lr": 0.1, "milestones": (30, 60), "schedule": "step", **MOCO},
+    ("simclr", "imagenet-1000e"): {"epochs": 1000, "lr": 4.8, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
+    ("byol", "imagenet-1000e"): {"epochs": 1000, "lr": 3.2, "batch_size": 4096, "weight_decay": 1.5e-6, **LARS},
+    ("byol", "imagenet-300e"): {"epochs": 300, "lr": 4.8, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
+    ("byol", "imagenet-100e"): {"epochs": 100, "lr": 7.2, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
+    ("byol", "imagenet-40e"): {"epochs": 40, "lr": 7.2, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
+    ("vicreg", "imagenet-1000e"): {"epochs": 1000, "lr": 1.6, "batch_size": 2048, "weight_decay": 1e-6, **LARS},
+    ("vicreg", "imagenet-100e"): {"epochs": 100, "lr": 0.6, "batch_size": 512, "weight_decay": 1e-6, **LARS},
 }
+
+
+def test_every_published_recipe_is_held_to_its_numbers():
+    names = set(methods.names()) - {"random"}
+    published = {(name, recipe) for name in names for recipe in methods.load(name).recipes if recipe != "scenes"}
+    assert published == set(PUBLISHED)
 
 
 @pytest.mark.parametrize(("name", "recipe"), PUBLISHED)
 def test_recipes_have_the_published_numbers(name, recipe):
     chosen = methods.load(name).recipes[recipe]
     for field, value in PUBLISHED[name, recipe].items():
-        assert getattr(chosen, field) == value, field
-    assert (chosen.sgd_momentum, chosen.weight_decay, chosen.warmup_epochs) == (0.9, 1e-4, 0)
+        assert getattr(chosen, field) == pytest.approx(value), field
     assert chosen.iterations is None
     assert chosen.source
 
@@ -166,7 +221,7 @@ def test_keywords_have_the_papers_defaults(name):
     if name == "densecl":
         assert (keywords["loss_weight"], keywords["matching"], keywords["grid"]) == (0.5, "backbone", None)
         assert keywords["dense_warmup"] == 0.0
-    augment = methods.load(name)(backbones.build("resnet18"), queue_size=4).views()
+    augment = methods.load(name)(backbones.build("resnet18"), queue_size=4).views().views[0]
     assert (augment.jitter, augment.jitter_probability) == ((0.4, 0.4, 0.4, 0.1), 0.8)
     assert (augment.grey_probability, augment.blur_probability, augment.blur_sigma) == (0.2, 0.5, (0.1, 2.0))
 
@@ -193,6 +248,48 @@ def rates(recipe, steps, images):
         for scheduler in built:
             scheduler.step()
     return np.array(found)
+
+
+def test_biases_and_norms_neither_decay_nor_adapt_where_the_recipe_says_so():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(2.0)
+    recipe = Recipe("test", epochs=1, optimizer="lars", lr=1.0, weight_decay=0.5, decay_all=False)
+    lars = OPTIM_WRAPPERS.build(optimizer(model, recipe)).optimizer
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    lars.step()
+    # w <- w - lr eta |w| / (|g| + beta |w|) (g + beta w), arXiv 1708.03888, Equations 5 and 6
+    trust = 0.001 * 2.0 / (1.0 + 0.5 * 2.0)
+    torch.testing.assert_close(model[0].weight, torch.full((4, 3), 2.0 - trust * (1.0 + 0.5 * 2.0)))
+    for plain in (model[0].bias, model[1].weight, model[1].bias):
+        torch.testing.assert_close(plain, torch.ones_like(plain))  # 2 - lr g
+
+    decays = optimizer(model, Recipe("test", epochs=1, weight_decay=0.5))["optimizer"].param_groups
+    assert [len(group["params"]) for group in decays] == [4]
+
+
+def test_a_run_of_an_older_version_goes_on_under_fields_that_came_later(tmp_path):
+    chosen = methods.load("densecl").recipes["scenes"]
+    Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 0).claim(tmp_path)
+    file = tmp_path / "settings.json"
+    stored = json.loads(file.read_text())
+    del stored["recipe"]["end_lr"], stored["recipe"]["decay_all"]
+    file.write_text(json.dumps(stored))
+    Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 0).claim(tmp_path)
+    changed = replace(chosen, end_lr=0.1)
+    with pytest.raises(UsageError, match=r"recipe\.end_lr is 0\.0 there and 0\.1 here"):
+        Settings("densecl", "resnet18", "scenes", changed, "scenes", 10, 0).claim(tmp_path)
+    file.write_text("{}")
+    with pytest.raises(UsageError, match="does not hold a pretraining's settings"):
+        Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 0).claim(tmp_path)
+
+
+def test_the_cosine_schedule_ends_where_the_recipe_says():
+    recipe = Recipe("test", iterations=40, lr=0.4, end_lr=0.1)
+    found = rates(recipe, steps=40, images=100)
+    np.testing.assert_allclose(found, 0.1 + 0.15 * (1 + np.cos(np.pi * np.arange(40) / 40)), rtol=1e-6)
 
 
 def test_the_cosine_schedule_ends_at_zero():

@@ -11,7 +11,7 @@ from pretrain.method import Sample
 from pretrain.views import colour
 from pretrain.views.crop import crop, random_box
 from pretrain.views.normalise import MEAN, STD, normalise
-from pretrain.views.sample import RandomViews
+from pretrain.views.sample import View, byol_views, twice
 
 
 def photograph(height=90, width=120, seed=0):
@@ -22,7 +22,7 @@ def photograph(height=90, width=120, seed=0):
 
 def plain(**changes):
     settings = {"jitter_probability": 0.0, "grey_probability": 0.0, "blur_probability": 0.0}
-    return RandomViews(**{**settings, **changes})
+    return twice(View(**{**settings, **changes}))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -129,7 +129,7 @@ def test_normalise_gives_zero_mean_and_unit_scale():
 
 def test_the_generator_alone_decides():
     sample = Sample(photograph(), 0)
-    augment = RandomViews(image_size=48)
+    augment = twice(View(image_size=48))
     np.random.seed(1)
     first = augment(sample, np.random.default_rng([5, 2, 0]))
     np.random.seed(2)
@@ -153,3 +153,21 @@ def test_small_views_are_blurred_in_proportion():
         return int(((level > 12) & (level < 243)).sum()) / size
 
     assert widest(112) == pytest.approx(widest(224), abs=0.02)
+
+
+def test_solarisation_is_torchvisions():
+    image = photograph(seed=5)
+    expected = np.asarray(peer.solarize(Image.fromarray(image), 128))
+    assert np.array_equal(colour.solarise(image), expected)
+
+
+def test_byols_views_differ_in_blur_and_solarisation():
+    first, second = byol_views(224, (0.08, 1.0)).views
+    assert (first.blur_probability, first.solarise_probability) == (1.0, 0.0)
+    assert (second.blur_probability, second.solarise_probability) == (0.1, 0.2)
+    for view in (first, second):
+        assert (view.jitter, view.jitter_probability, view.grey_probability) == ((0.4, 0.4, 0.2, 0.1), 0.8, 0.2)
+    bright = np.full((32, 32, 3), 200, dtype=np.uint8)
+    view = View(32, jitter_probability=0, grey_probability=0, blur_probability=0, solarise_probability=0.2)
+    seen = [view.draw(bright, np.random.default_rng(seed))[0][0, 0, 0] < 0 for seed in range(400)]
+    assert 0.15 < np.mean(seen) < 0.25  # solarised: dark

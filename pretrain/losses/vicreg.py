@@ -1,0 +1,47 @@
+"""VICReg's three terms (Bardes, Ponce, LeCun 2022, arXiv 2105.04906, Section 4.1)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pretrain.losses.precision import in_float32
+
+
+@in_float32
+def invariance(first: Tensor, second: Tensor) -> Tensor:
+    """Return the mean squared difference of two embeddings (N, D).
+
+    # NOTE: the mean over dimensions as well, as in the paper's Algorithm 1 and in the released code; Equation 5
+    prints the sum over them.
+    """
+    return F.mse_loss(first, second)
+
+
+@in_float32
+def variance(embedding: Tensor, target: float = 1.0, epsilon: float = 1e-4) -> Tensor:
+    """Return by how much the dimensions' standard deviations fall short of `target` (Eq. 1 and 2).
+
+    v(Z) = 1/D sum_j max(0, gamma - sqrt(Var(z_j) + epsilon)), with the unbiased variance.
+
+    Args:
+        embedding: Z, (N, D), the global batch's.
+        target: gamma.
+        epsilon: Keeps the root's gradient finite.
+    """
+    return F.relu(target - torch.sqrt(embedding.var(dim=0) + epsilon)).mean()
+
+
+@in_float32
+def covariance(embedding: Tensor) -> Tensor:
+    """Return the squared covariances between different dimensions, over D (Eq. 3 and 4).
+
+    c(Z) = 1/D sum_{i != j} C(Z)_ij^2, with C(Z) = 1/(N-1) sum_n (z_n - mean)(z_n - mean)^T.
+
+    Args:
+        embedding: Z, (N, D), the global batch's.
+    """
+    centred = embedding - embedding.mean(dim=0)
+    matrix = centred.T @ centred / (len(embedding) - 1)  # (D, D)
+    return (matrix.square().sum() - matrix.diagonal().square().sum()) / embedding.shape[1]

@@ -1,0 +1,101 @@
+"""SimCLR: contrast two views of an image with all other views of the batch.
+
+Chen, Kornblith, Norouzi, Hinton 2020, arXiv 2002.05709.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pretrain.backbones import Backbone
+from pretrain.losses.nt_xent import nt_xent
+from pretrain.method import Augment, Method, Views
+from pretrain.modules.distributed import gather_with_gradient, world
+from pretrain.modules.heads import Encoder, GlobalHead
+from pretrain.recipe import Recipe
+from pretrain.views.sample import View, twice
+
+
+class SimCLR(Method):
+    """Find an image's other view among all views of the batch.
+
+    Args:
+        backbone: The network to train.
+        dimension: Width of the projection.
+        hidden: Width of the projection's hidden layer; None takes the backbone's channels (2048 for ResNet-50, as
+            in the paper).
+        head_norm: Batch norm in the head, also on its output, as in the released code; the paper's equation of
+            the head has none.
+        temperature: tau.
+        colour_strength: s, the strength of the colour distortion (Appendix A).
+        image_size: Side of the views in pixels.
+        crop_scale: Bounds of a crop's share of the image's area.
+    """
+
+    norms_across_ranks = True
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "imagenet-1000e": Recipe(
+            # NOTE: weight decay 1e-6 as in the paper; the released code's README has 1e-4.
+            source="arXiv 2002.05709, Section 2.2 and Appendix B.1: 0.3 x batch / 256",
+            epochs=1000,
+            batch_size=4096,
+            optimizer="lars",
+            lr=4.8,
+            weight_decay=1e-6,
+            decay_all=False,
+            warmup_epochs=10,
+        ),
+        "scenes": Recipe(
+            source="this project, for a CPU",
+            iterations=800,
+            batch_size=32,
+            optimizer="adamw",
+            lr=6e-4,
+            warmup_epochs=1,
+            method={"image_size": 128, "crop_scale": (0.4, 1.0), "colour_strength": 0.5, "temperature": 0.2},
+        ),
+    }
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        dimension: int = 128,
+        hidden: int | None = None,
+        head_norm: bool = True,
+        temperature: float = 0.1,
+        colour_strength: float = 1.0,
+        image_size: int = 224,
+        crop_scale: tuple[float, float] = (0.08, 1.0),
+    ) -> None:
+        super().__init__()
+        channels = backbone.layout.channels[-1]
+        head = GlobalHead(
+            channels, hidden or channels, dimension, norm=head_norm, last_bias=not head_norm, last_norm=head_norm
+        )
+        self.encoder = Encoder(backbone, head)
+        self.temperature = temperature
+        s = colour_strength
+        self.augment = twice(View(image_size, crop_scale, jitter=(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s)))
+
+    def views(self) -> Augment:
+        """Return two views with the paper's strong colour distortion."""
+        return self.augment
+
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        """Return NT-Xent over the global batch (Eq. 1); both views share their batch norm statistics."""
+        projections = F.normalize(self.encoder(torch.cat(views.images)).float(), dim=1)  # (2 B, D)
+        queries = torch.stack(projections.chunk(2))
+        keys = gather_with_gradient(queries.transpose(0, 1)).transpose(0, 1)  # (2, N, D)
+        images = queries.shape[1]
+        own = torch.arange(images, device=queries.device) + images * world()[0]
+        return {"loss": nt_xent(queries, keys, own, self.temperature)}
+
+    def export(self) -> nn.Module:
+        """Return the backbone."""
+        return self.encoder.backbone

@@ -1,0 +1,111 @@
+"""VICReg: agree on two views while every dimension varies and no two dimensions covary.
+
+Bardes, Ponce, LeCun 2022, arXiv 2105.04906.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from pretrain.backbones import Backbone
+from pretrain.losses.vicreg import covariance, invariance, variance
+from pretrain.method import Augment, Method, Views
+from pretrain.modules.distributed import gather_with_gradient
+from pretrain.modules.heads import Encoder, GlobalHead
+from pretrain.recipe import Recipe
+from pretrain.views.sample import View, byol_views, twice
+
+
+class VICReg(Method):
+    """Regularise an agreement of embeddings by their variance and covariance.
+
+    Args:
+        backbone: The network to train.
+        dimension: Width of the expander's three layers.
+        invariance_weight: lambda.
+        variance_weight: mu.
+        covariance_weight: nu.
+        halve_variance: Average the two branches' variance terms, as the released code does; the paper adds them.
+        asymmetric_views: Take BYOL's two different views, as the released code does; the paper draws both alike.
+        image_size: Side of the views in pixels.
+        crop_scale: Bounds of a crop's share of the image's area.
+    """
+
+    norms_across_ranks = True
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "imagenet-1000e": Recipe(
+            source="arXiv 2105.04906, Appendix C; facebookresearch/vicreg README.md: --epochs 1000 --base-lr 0.2",
+            epochs=1000,
+            batch_size=2048,
+            optimizer="lars",
+            lr=1.6,
+            end_lr=0.0016,
+            weight_decay=1e-6,
+            decay_all=False,
+            warmup_epochs=10,
+        ),
+        "imagenet-100e": Recipe(
+            source="facebookresearch/vicreg README.md: --epochs 100 --batch-size 512 --base-lr 0.3",
+            epochs=100,
+            batch_size=512,
+            optimizer="lars",
+            lr=0.6,
+            end_lr=0.0006,
+            weight_decay=1e-6,
+            decay_all=False,
+            warmup_epochs=10,
+        ),
+        "scenes": Recipe(
+            source="this project, for a CPU",
+            iterations=800,
+            batch_size=32,
+            optimizer="adamw",
+            lr=6e-4,
+            warmup_epochs=1,
+            method={"image_size": 128, "crop_scale": (0.4, 1.0), "dimension": 1024},
+        ),
+    }
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        dimension: int = 8192,
+        invariance_weight: float = 25.0,
+        variance_weight: float = 25.0,
+        covariance_weight: float = 1.0,
+        halve_variance: bool = False,
+        asymmetric_views: bool = False,
+        image_size: int = 224,
+        crop_scale: tuple[float, float] = (0.08, 1.0),
+    ) -> None:
+        super().__init__()
+        widths = (backbone.layout.channels[-1], dimension, dimension, dimension)
+        self.encoder = Encoder(backbone, GlobalHead(*widths, norm=True, last_bias=False))
+        self.invariance_weight = invariance_weight
+        self.variance_weight = variance_weight / 2 if halve_variance else variance_weight
+        self.covariance_weight = covariance_weight
+        alike = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.2, 0.1), solarise_probability=0.1)
+        self.augment = byol_views(image_size, crop_scale) if asymmetric_views else twice(alike)
+
+    def views(self) -> Augment:
+        """Return two views."""
+        return self.augment
+
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        """Return lambda s(Z, Z') + mu (v(Z) + v(Z')) + nu (c(Z) + c(Z')) (Eq. 6), and the three terms."""
+        first, second = (self.encoder(image) for image in views.images)  # (B, D) each
+        agreement = invariance(first, second)
+        whole = [gather_with_gradient(embedding) for embedding in (first, second)]  # (N, D) each
+        spread = variance(whole[0]) + variance(whole[1])
+        redundancy = covariance(whole[0]) + covariance(whole[1])
+        loss = self.invariance_weight * agreement + self.variance_weight * spread + self.covariance_weight * redundancy
+        terms = {"loss_invariance": agreement, "loss_variance": spread, "loss_covariance": redundancy}
+        return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
+
+    def export(self) -> nn.Module:
+        """Return the backbone."""
+        return self.encoder.backbone
