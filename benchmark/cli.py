@@ -112,6 +112,7 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="Seed of initialisation and data.")] = 0,
     workers: Annotated[int, typer.Option(help="Loader processes.")] = 2,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave out images that cannot be read.")] = False,
+    masks: Annotated[Path | None, typer.Option(help="The images' regions, made by `densebench masks`.")] = None,
 ) -> None:
     """Pretrain a backbone; the same command continues an interrupted run."""
     from pretrain.train import pretrain as train
@@ -126,8 +127,31 @@ def pretrain(
         seed=seed,
         workers=workers,
         skip_unreadable=skip_unreadable,
+        regions=masks,
     )
     print(path)
+
+
+@app.command("masks")
+def make_masks(
+    images: Annotated[str, typer.Argument(help="A folder of images, a list file, or a data root of scenes.")],
+    kind: Annotated[str, typer.Option(help="grid, fh (Felzenszwalb-Huttenlocher), human or proposals.")],
+    out: Annotated[Path, typer.Option(help="The file that keeps all regions; one that is not complete is completed.")],
+    source: Annotated[Path | None, typer.Option(help="human, proposals: where they are read.")] = None,
+    cells: Annotated[int, typer.Option(help="grid: cells in a row.", min=1)] = 7,
+    scale: Annotated[float, typer.Option(help="fh: the larger, the larger the regions.", min=0)] = 1000.0,
+    min_size: Annotated[int, typer.Option(help="fh: pixels of the smallest region.", min=1)] = 1000,
+    sigma: Annotated[float, typer.Option(help="fh: blur in pixels.", min=0)] = 0.8,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+) -> None:
+    """Find the regions of images, for DetCon."""
+    from benchmark.progress import counting
+    from pretrain.masks.make import Options, make
+
+    options = Options(cells, scale, min_size, sigma, source)
+    with counting("masks") as progress:
+        count, without = make(images, kind, out, options, workers, progress)
+    print(f"{out}: {count} images, {without} of them without a region.")
 
 
 @app.command()

@@ -21,7 +21,7 @@ class Sample:
         image: RGB, uint8, (H, W, 3).
         index: The image's number in its data set.
         label: A class index, a multi-hot vector (classes,), or None.
-        masks: Region ids, (H, W), or None.
+        masks: Planes of region ids, uint16, (P, H, W), 0 for no region; or None.
     """
 
     image: np.ndarray
@@ -39,7 +39,8 @@ class Views:
         boxes: One (B, 4) tensor a view: the crop's x0, y0, x1, y1 in pixels of the original image.
         flips: One (B,) bool tensor a view: whether the crop was then mirrored horizontally.
         index: The samples' numbers, (B,).
-        masks: One (B, H, W) tensor a view, or None.
+        masks: The drawn regions in the features' cells, one bool (B, M, h, w) tensor a view, or None.
+        regions: The drawn regions' ids, one (B, M) tensor a view, or None.
         label: Class indices (B,), multi-hot vectors (B, classes), or None.
     """
 
@@ -48,6 +49,7 @@ class Views:
     flips: list[Tensor]
     index: Tensor
     masks: list[Tensor] | None = None
+    regions: list[Tensor] | None = None
     label: Tensor | None = None
 
     def to(self, device: torch.device) -> Views:
@@ -86,6 +88,8 @@ class Method(nn.Module):
     recipes: ClassVar[Mapping[str, Recipe]]
     norms_across_ranks: ClassVar[bool] = False
     """Whether batch norm takes its statistics from the global batch, as the paper's does (on GPUs)."""
+    reads_regions: ClassVar[bool] = False
+    """Whether the samples' masks are needed."""
 
     @classmethod
     def data_keywords(cls, labels: Labels | None) -> dict[str, Any]:

@@ -61,6 +61,21 @@ class CollapseHook(Hook):
         self._features.append(output.detach().float().flatten(2).mean(dim=2))  # (B, C)
 
 
+class NoteHook(Hook):
+    """Write a sentence into the log when training starts.
+
+    Args:
+        sentence: The sentence.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+
+    def before_train(self, runner: Any) -> None:
+        """Write it."""
+        runner.logger.info(self.sentence)
+
+
 class UnreadableHook(Hook):
     """Say which images were skipped because they cannot be read, in the log and in a file.
 

@@ -27,6 +27,7 @@ class Settings:
         images: Number of images.
         seed: The seed of weights, order and augmentation.
         overrides: What was typed after `--set`.
+        regions: Kind and options of the regions; empty for a method that reads none.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Settings:
     images: int
     seed: int
     overrides: Mapping[str, str] = field(default_factory=dict)
+    regions: str = ""
 
     @property
     def variant(self) -> str:
@@ -73,7 +75,7 @@ class Settings:
                 f"{file} does not hold a pretraining's settings.", "Choose another --out, or remove that folder."
             ) from error
         stored["recipe"] |= {item.name: item.default for item in later}  # fields that a newer version brought
-        found = _flat(stored)
+        found = _flat({"regions": "", **stored})
         for name, value in _flat(mine).items():
             if found.get(name) != value:
                 there = found.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +23,9 @@ from pretrain.engine.sampling import KeyedStepHook, seed_globals
 from pretrain.engine.state import StateHook
 from pretrain.errors import DensebenchError, UsageError, unknown
 from pretrain.learner import Learner, StepHook
-from pretrain.monitor import CollapseHook, UnreadableHook
+from pretrain.masks.store import Store
+from pretrain.method import Method
+from pretrain.monitor import CollapseHook, NoteHook, UnreadableHook
 from pretrain.recipe import keywords_of
 from pretrain.schedule import optimizer, schedules
 from pretrain.settings import Settings
@@ -45,6 +48,7 @@ def pretrain(
     seed: int = 0,
     workers: int = 2,
     skip_unreadable: bool = False,
+    regions: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     save_seconds: float = 60.0,
 ) -> Path:
@@ -61,6 +65,7 @@ def pretrain(
         seed: The seed of weights, order and augmentation.
         workers: Processes that read images; they do not change the result.
         skip_unreadable: Skip images that cannot be read, and count them, instead of stopping.
+        regions: The file of the images' regions (see `pretrain.masks`), for a method that reads them.
         progress: Called with the steps done and their total; the progress bar is then not shown.
         save_seconds: A killed run loses at most this much time.
 
@@ -77,7 +82,18 @@ def pretrain(
         raise unknown("recipe", recipe, kind.recipes)
     chosen = kind.recipes[recipe].with_overrides(overrides or {}, keywords_of(kind))
     source = find(str(images)) if chosen.trains else Source("none", ())
-    settings = Settings(method, arch, recipe, chosen, source.name, len(source.paths), seed, dict(overrides or {}))
+    store = _regions(kind, regions, source) if chosen.trains else None
+    settings = Settings(
+        method,
+        arch,
+        recipe,
+        chosen,
+        source.name,
+        len(source.paths),
+        seed,
+        dict(overrides or {}),
+        "" if store is None else json.dumps(store.settings, sort_keys=True),
+    )
 
     backbone = backbones.build(arch, seed)
     seed_globals(np.random.default_rng([seed]))
@@ -88,16 +104,42 @@ def pretrain(
     if file.is_file():
         return file
     learner = Learner(model)
-    pictures = Images(source, skip_unreadable)
+    pictures = Images(source, skip_unreadable, store)
     unreadable = UnreadableHook(pictures, out / "unreadable.txt", LOG_INTERVAL)
     if settings.steps > 0:
         progress_hook = ProgressHook(f"{method} {arch}", chosen.batch_size, quiet=progress is not None)
         hooks = [StepHook(progress), progress_hook, unreadable, StateHook(str(out / STATE), save_seconds)]
+        if store is not None:
+            without = store.without()
+            count = sum(store.key(path) in without for path in source.paths)
+            hooks.append(NoteHook(f"{count} of {len(source.paths)} images have no region: each counts as one region."))
         _train(learner, Augmented(pictures, model.views(), seed), settings, out, workers, hooks)
     if launch.is_main_process():
         checkpoint.save(file, model.export().state_dict(), _meta(settings, learner, unreadable.count))
         (out / STATE).unlink(missing_ok=True)
     return file
+
+
+def _regions(kind: type[Method], file: str | Path | None, source: Source) -> Store | None:
+    """Open the images' regions for a method that reads them, and hold them to be complete."""
+    name = kind.__module__.rpartition(".")[2]
+    if not kind.reads_regions:
+        if file is not None:
+            raise UsageError(f"{name} reads no regions, but {file} was given.", "Leave --masks away.")
+        return None
+    if file is None:
+        raise UsageError(
+            f"{name} needs the images' regions.",
+            "Make them with `densebench masks IMAGES --kind fh --out FILE`, and pass --masks FILE.",
+        )
+    store = Store(Path(file))
+    missing = {store.key(path) for path in source.paths} - store.known()
+    if missing:
+        raise DensebenchError(
+            f"{file} has no regions of {len(missing)} of the {len(source.paths)} images, such as {min(missing)}.",
+            "Type the `densebench masks` command for these images; it completes the file.",
+        )
+    return store
 
 
 def _train(

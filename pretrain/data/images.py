@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from pretrain.errors import DensebenchError
+from pretrain.masks.store import Store
 from pretrain.method import Labels, Sample
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff"})
@@ -64,13 +65,15 @@ class Images:
         source: The images.
         skip_unreadable: Take the next readable image in place of one that cannot be read, and remember it in
             `unreadable`; otherwise such an image is an error.
+        regions: Where the images' regions are; None leaves the samples without masks.
 
     Attributes:
         unreadable: One flag an image, in memory shared with the loader's workers.
     """
 
-    def __init__(self, source: Source, skip_unreadable: bool = False) -> None:
+    def __init__(self, source: Source, skip_unreadable: bool = False, regions: Store | None = None) -> None:
         self.source = source
+        self.regions = regions
         self.skip_unreadable = skip_unreadable
         flags: Any = torch.zeros(len(source.paths), dtype=torch.bool)
         self.unreadable: Tensor = flags.share_memory_()
@@ -92,7 +95,8 @@ class Images:
                     raise
                 self.unreadable[candidate] = True
                 continue
-            return Sample(image, candidate, self._label(candidate))
+            masks = None if self.regions is None else self.regions.read(self.source.paths[candidate])
+            return Sample(image, candidate, self._label(candidate), masks)
         raise DensebenchError(f"None of the {len(self)} images of {self.source.name} can be read.")
 
     def skipped(self) -> list[Path]:

@@ -13,7 +13,7 @@ from pretrain.method import Labels, Sample
 from pretrain.recipe import keywords_of
 
 NAMES = [name for name in methods.names() if name != "random"]
-SMALL = {"image_size": 64, "queue_size": 32, "hidden": 64, "dimension": 32}
+SMALL = {"image_size": 64, "regions": 4, "queue_size": 32, "hidden": 64, "dimension": 32}
 SIZE = 8
 
 
@@ -28,7 +28,8 @@ def build(name, seed=0):
 def batch(method):
     images = np.random.default_rng(0).integers(0, 256, (SIZE, 8, 8, 3), dtype=np.uint8).repeat(10, 1).repeat(10, 2)
     augment = pickle.loads(pickle.dumps(method.views()))  # as a worker gets it
-    samples = [Sample(images[i], i, label=i % 2) for i in range(SIZE)]
+    masks = np.random.default_rng(1).integers(0, 4, (SIZE, 1, 2, 2), dtype=np.uint16).repeat(40, 2).repeat(40, 3)
+    samples = [Sample(images[i], i, label=i % 2, masks=masks[i]) for i in range(SIZE)]
     return method.collate([augment(sample, np.random.default_rng(sample.index)) for sample in samples])
 
 

@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from lightly.loss import NegativeCosineSimilarity, NTXentLoss, VICRegLoss
+from lightly.loss import DetConBLoss, DetConSLoss, NegativeCosineSimilarity, NTXentLoss, VICRegLoss
 from lightly.models.utils import select_most_similar
 
 from pretrain.losses.classification import cross_entropy, sigmoid_cross_entropy
 from pretrain.losses.dense import dense_info_nce, match
+from pretrain.losses.detcon import both_views, contrastive_detection
 from pretrain.losses.info_nce import info_nce
 from pretrain.losses.nt_xent import nt_xent
 from pretrain.losses.regression import cosine_regression
@@ -219,3 +220,73 @@ def test_a_constant_encoder_has_the_losses_known_values():
     assert float(cosine_regression(same, same)) == pytest.approx(0, abs=1e-6)
     assert float(invariance(same, same)) + float(covariance(same)) == pytest.approx(0, abs=1e-6)
     assert float(variance(same)) == pytest.approx(1 - 1e-2, rel=1e-5)
+
+
+def naive_detection(prediction, own_targets, other_targets, ids, other_ids, temperature):
+    """DetCon, Eq. 3, region by region."""
+    total, count = 0.0, 0
+    for b, regions in enumerate(prediction):
+        for m, q in enumerate(regions):
+            count += 1
+            mine = int(ids[b, m])
+            denominator = 0.0
+            for image in range(len(prediction)):
+                for n in range(ids.shape[1]):
+                    denominator += math.exp(dot(q, other_targets[image, n]) / temperature)
+                    if image != b or int(ids[b, n]) != mine:
+                        denominator += math.exp(dot(q, own_targets[image, n]) / temperature)
+            positives = [n for n in range(ids.shape[1]) if int(other_ids[b, n]) == mine]
+            if positives:
+                logs = [dot(q, other_targets[b, n]) / temperature - math.log(denominator) for n in positives]
+                times = sum(int(one) == mine for one in ids[b])
+                total -= sum(logs) / len(positives) / times
+    return total / count
+
+
+@pytest.fixture
+def regions():
+    predictions = [unit(3, 4, 8, seed=s).double() for s in (0, 1)]
+    targets = [unit(3, 4, 8, seed=s).double() for s in (2, 3)]
+    ids = [
+        torch.tensor([[1, 1, 2, 3], [4, 4, 4, 4], [1, 2, 3, 5]]),
+        torch.tensor([[1, 2, 2, 6], [4, 4, 4, 4], [7] * 4]),
+    ]
+    return predictions, targets, ids
+
+
+def test_contrastive_detection_is_the_papers_equation(regions):
+    predictions, targets, ids = regions
+    expected = [
+        naive_detection(predictions[this], targets[this], targets[other], ids[this], ids[other], TEMPERATURE)
+        for this, other in ((0, 1), (1, 0))
+    ]
+    for this, other in ((0, 1), (1, 0)):
+        own = torch.arange(3)
+        arguments = (predictions[this], targets[this], targets[other], ids[this], ids[other], own, TEMPERATURE)
+        assert float(contrastive_detection(*arguments)) == pytest.approx(expected[this], rel=1e-6)
+    assert float(both_views(predictions, targets, ids, 0, TEMPERATURE)) == pytest.approx(sum(expected), rel=1e-6)
+    mixed = [ids[0].flip(0), ids[1]]
+    assert abs(float(both_views(predictions, targets, mixed, 0, TEMPERATURE)) - sum(expected)) > 0.1
+
+
+def test_contrastive_detection_is_lightlys(regions):
+    predictions, targets, ids = ([one if one.dtype == torch.long else one.float() for one in part] for part in regions)
+    found = both_views(predictions, targets, ids, 0, 0.1)
+    expected = DetConBLoss(0.1, gather_distributed=False)(*predictions, *targets, *ids)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    found = both_views(predictions, predictions, ids, 0, 0.1)
+    assert float(found) == pytest.approx(
+        float(DetConSLoss(0.1, gather_distributed=False)(*predictions, *ids)), rel=1e-5
+    )
+
+
+def test_contrastive_detection_of_shares_is_that_of_the_whole(regions):
+    predictions, targets, ids = regions
+    whole = both_views(predictions, targets, ids, 0, TEMPERATURE)
+    parts = [
+        both_views(
+            [p[rank : rank + 1] for p in predictions], targets, [i[rank : rank + 1] for i in ids], rank, TEMPERATURE
+        )
+        for rank in range(3)
+    ]
+    torch.testing.assert_close(torch.stack(parts).mean(), whole)

@@ -186,6 +186,9 @@ PUBLISHED = {
     ("byol", "imagenet-300e"): {"epochs": 300, "lr": 4.8, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
     ("byol", "imagenet-100e"): {"epochs": 100, "lr": 7.2, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
     ("byol", "imagenet-40e"): {"epochs": 40, "lr": 7.2, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
+    ("detcon_b", "imagenet-1000e"): {"epochs": 1000, "lr": 3.2, "batch_size": 4096, "weight_decay": 1.5e-6, **LARS},
+    ("detcon_b", "imagenet-200e"): {"epochs": 200, "lr": 3.2, "batch_size": 4096, **LARS, "warmup_epochs": 2},
+    ("detcon_s", "imagenet-200e"): {"epochs": 200, "lr": 4.8, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
     ("vicreg", "imagenet-1000e"): {"epochs": 1000, "lr": 1.6, "batch_size": 2048, "weight_decay": 1e-6, **LARS},
     ("vicreg", "imagenet-100e"): {"epochs": 100, "lr": 0.6, "batch_size": 512, "weight_decay": 1e-6, **LARS},
 }

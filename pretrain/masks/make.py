@@ -1,0 +1,128 @@
+"""Finding the regions of a data set's images: in parallel, once, and resumable."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pretrain.data.images import find, read
+from pretrain.errors import UsageError, unknown
+from pretrain.masks.felzenszwalb import felzenszwalb
+from pretrain.masks.grid import grid
+from pretrain.masks.human import Human
+from pretrain.masks.proposals import Proposals
+from pretrain.masks.store import Store
+
+KINDS = ("fh", "grid", "human", "proposals")
+Finder = Callable[[Path, np.ndarray], np.ndarray | None]
+PORTION = 16  # images that a process works on before they are kept
+
+
+@dataclass(frozen=True)
+class Options:
+    """How regions are found.
+
+    Attributes:
+        cells: Cells in a row and in a column of the grid.
+        scale: k of Felzenszwalb and Huttenlocher.
+        min_size: Their smallest region, in pixels.
+        sigma: Their blur.
+        source: The annotations (`Human`) or the file of proposals (`Proposals`).
+    """
+
+    cells: int = 7
+    scale: float = 1000.0
+    min_size: int = 1000
+    sigma: float = 0.8
+    source: Path | None = None
+
+
+def make(
+    images: str,
+    kind: str,
+    out: Path,
+    options: Options,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[int, int]:
+    """Find the regions of every image and keep them in one file; a file that is not complete is completed.
+
+    Args:
+        images: See `pretrain.data.images.find`.
+        kind: One of `KINDS`.
+        out: The file; see `Store`.
+        options: What the kind needs of them.
+        workers: Processes.
+        progress: Called with (images done, images in all).
+
+    Returns:
+        The number of images, and of those without any region.
+
+    Raises:
+        UsageError: There is no such kind, an option is missing, or the file holds other regions.
+        DensebenchError: An image or an annotation cannot be read.
+    """
+    finder, settings = _finder(kind, options)
+    paths = tuple(dict.fromkeys(find(images).paths))
+    store = Store.create(out, settings)
+    known = store.known()
+    todo = [path for path in paths if store.key(path) not in known]
+    portions = [todo[start : start + PORTION] for start in range(0, len(todo), PORTION)]
+    done = len(paths) - len(todo)
+    for portion, regions in zip(portions, _mapped(partial(_regions, finder), portions, workers), strict=True):
+        store.write(zip(map(store.key, portion), regions, strict=True))
+        done += len(portion)
+        if progress is not None:
+            progress(done, len(paths))
+    without = store.without()
+    return len(paths), sum(store.key(path) in without for path in paths)
+
+
+def _finder(kind: str, options: Options) -> tuple[Finder, dict[str, Any]]:
+    """Return what finds the regions, and what decides them, for the file."""
+    if kind == "grid":
+        return partial(_seen, partial(grid, cells=options.cells)), {"kind": kind, "cells": options.cells}
+    if kind == "fh":
+        settings: dict[str, Any] = {"scale": options.scale, "min_size": options.min_size, "sigma": options.sigma}
+        return partial(_seen, partial(felzenszwalb, **settings)), {"kind": kind, **settings}
+    if kind not in KINDS:
+        raise unknown("kind of regions", kind, KINDS)
+    if options.source is None:
+        what = "annotations" if kind == "human" else "file of proposals"
+        raise UsageError(f"Regions of the kind '{kind}' are read from a {what}.", "Name it with --source.")
+    read_from = Human if kind == "human" else Proposals
+    return read_from(options.source), {"kind": kind, "source": options.source.name}
+
+
+def _seen(segment: Callable[[np.ndarray], np.ndarray], path: Path, image: np.ndarray) -> np.ndarray:
+    """Find regions by what an image shows alone."""
+    return segment(image)
+
+
+def _regions(finder: Finder, portion: Sequence[Path]) -> list[np.ndarray | None]:
+    return [finder(path, read(path)) for path in portion]
+
+
+def _mapped(
+    work: Callable[[Sequence[Path]], list[np.ndarray | None]], portions: Sequence[Sequence[Path]], workers: int
+) -> Iterator[list[np.ndarray | None]]:
+    """Do the portions' work in order, in processes where there is enough of it."""
+    workers = min(workers, len(portions))
+    if workers < 2:
+        yield from map(work, portions)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        try:
+            yield from pool.map(work, portions)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

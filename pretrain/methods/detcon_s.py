@@ -1,0 +1,96 @@
+"""DetCon-S: contrastive detection on SimCLR's network (Henaff et al. 2021, arXiv 2103.10957)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pretrain.backbones import Backbone
+from pretrain.losses.detcon import both_views
+from pretrain.method import Augment, Method, Views
+from pretrain.modules.distributed import gather_with_gradient, world
+from pretrain.modules.heads import perceptron
+from pretrain.modules.regions import RegionEncoder
+from pretrain.recipe import Recipe
+from pretrain.views.regions import RegionViews
+from pretrain.views.sample import View, twice
+
+
+class DetConS(Method):
+    """Find an image's region in the other view among the regions of all images, by one network.
+
+    # NOTE: no code was released for DetCon-S; the recipe below is a third party's, marked as such.
+
+    Args:
+        backbone: The network to train.
+        regions: Regions drawn per view.
+        dimension: Width of the projection.
+        hidden: Width of the projector's hidden layer; None takes the backbone's channels, as in SimCLR.
+        temperature: tau.
+        colour_strength: s, the strength of SimCLR's colour distortion.
+        image_size: Side of the views in pixels; the paper's ablation has 224, 384 and 512.
+        crop_scale: Bounds of a crop's share of the image's area.
+    """
+
+    reads_regions = True
+    norms_across_ranks = True
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "imagenet-200e": Recipe(
+            source="networks, optimizer and rate of SimCLR, arXiv 2002.05709; the paper's own code is not public",
+            epochs=200,
+            batch_size=4096,
+            optimizer="lars",
+            lr=4.8,
+            weight_decay=1e-6,
+            decay_all=False,
+            warmup_epochs=10,
+        ),
+        "scenes": Recipe(
+            source="this project, for a CPU",
+            iterations=800,
+            batch_size=32,
+            optimizer="adamw",
+            lr=6e-4,
+            warmup_epochs=1,
+            method={"image_size": 128, "crop_scale": (0.4, 1.0), "colour_strength": 0.5},
+        ),
+    }
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        regions: int = 16,
+        dimension: int = 128,
+        hidden: int | None = None,
+        temperature: float = 0.1,
+        colour_strength: float = 1.0,
+        image_size: int = 224,
+        crop_scale: tuple[float, float] = (0.08, 1.0),
+    ) -> None:
+        super().__init__()
+        channels = backbone.layout.channels[-1]
+        self.encoder = RegionEncoder(backbone, perceptron(channels, hidden or channels, dimension, norm=True))
+        self.temperature = temperature
+        s = colour_strength
+        view = View(image_size, crop_scale, jitter=(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s))
+        self.augment = RegionViews(twice(view), backbone.layout.strides[-1], regions)
+
+    def views(self) -> Augment:
+        """Return SimCLR's two views, with regions drawn in each."""
+        return self.augment
+
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        """Return the contrastive detection loss of both views, added up (Eq. 3); both sides take gradients."""
+        assert views.masks is not None and views.regions is not None
+        pairs = zip(views.images, views.masks, strict=True)
+        projections = [F.normalize(self.encoder(*pair).float(), dim=2) for pair in pairs]  # (B, M, D) each
+        targets = [gather_with_gradient(projection) for projection in projections]
+        return {"loss": both_views(projections, targets, views.regions, world()[0], self.temperature)}
+
+    def export(self) -> nn.Module:
+        """Return the backbone."""
+        return self.encoder.backbone

@@ -1,0 +1,48 @@
+"""Encoding regions: mean features under masks, and perceptrons on them (DetCon, arXiv 2103.10957, Section 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pretrain.backbones import Backbone
+
+
+def mask_pooling(features: Tensor, masks: Tensor) -> Tensor:
+    """Average the features under each mask: h_m = sum_ij m_ij h_ij / sum_ij m_ij.
+
+    Args:
+        features: (B, C, h, w).
+        masks: bool, (B, M, h, w); none is empty.
+
+    Returns:
+        (B, M, C).
+    """
+    weights = masks.flatten(2).to(features.dtype)  # (B, M, h w)
+    sums = torch.bmm(weights, features.flatten(2).transpose(1, 2))
+    return sums / weights.sum(dim=2, keepdim=True)
+
+
+def each(head: nn.Module, regions: Tensor) -> Tensor:
+    """Apply a perceptron to every region: (B, M, C) to (B, M, D)."""
+    images, count, _ = regions.shape
+    projections: Tensor = head(regions.flatten(0, 1))
+    return projections.view(images, count, -1)
+
+
+class RegionEncoder(nn.Module):
+    """A backbone, mask pooling, and a projector on the pooled features.
+
+    Args:
+        backbone: The backbone.
+        head: Maps (N, C) to (N, D).
+    """
+
+    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor, masks: Tensor) -> Tensor:
+        """Return the projections (B, M, D) of regions (B, M, h, w) in images (B, 3, H, W), not normalised."""
+        return each(self.head, mask_pooling(self.backbone(images), masks))
