@@ -28,6 +28,7 @@ Seeds = Annotated[list[int], typer.Option(help="One or more seeds: --seeds 0 1 2
 Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE; several may follow one --set.")]
 Records = Annotated[list[Path], typer.Option(help="Folders of records.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Trunk = Annotated[str | None, typer.Option(help="Which of a file's networks, such as teacher or key.")]
 Arch = Annotated[str | None, typer.Option(help="The architecture, such as resnet50.")]
 NOTHING: list[str] = []
 ONE_SEED = [0]
@@ -155,11 +156,15 @@ def make_masks(
 
 
 @app.command()
-def inspect(checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file.")], as_json: AsJson = False) -> None:
+def inspect(
+    checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file.")],
+    trunk: Trunk = None,
+    as_json: AsJson = False,
+) -> None:
     """Tell what is in a file: format, architecture, trunk, and what would be dropped."""
     from benchmark.inspection import inspect as look
 
-    found = look(checkpoint)
+    found = look(checkpoint, trunk)
     print(json.dumps(found.to_dict(), indent=1) if as_json else found.report())
 
 
@@ -170,12 +175,15 @@ def convert(
     out: Annotated[Path, typer.Option(help="FILE.pth or FILE.safetensors.")],
     arch: Arch = None,
     format: Annotated[str | None, typer.Option(help="The naming format; found out by default.")] = None,
+    trunk: Trunk = None,
     allow_untrained: Annotated[bool, typer.Option(help="Accept weights that look untrained.")] = False,
 ) -> None:
     """Convert strictly and print the certificate; exit status 1 when it is not certified."""
     from benchmark import convert as conversion
 
-    backbone = conversion.convert(checkpoint, to=to, arch=arch, allow_untrained=allow_untrained, format=format)
+    backbone = conversion.convert(
+        checkpoint, to=to, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk
+    )
     print(backbone.certificate.report())
     conversion.write(backbone, out)
     print(f"written    {out}")
@@ -187,6 +195,7 @@ def run(
     checkpoint: Checkpoint,
     data_root: DataRoot,
     arch: Arch = None,
+    trunk: Trunk = None,
     mode: Annotated[Mode, typer.Option(help="What trains: everything, the head, one linear layer.")] = "finetune",
     seeds: Seeds = ONE_SEED,
     name: Annotated[str | None, typer.Option(help="What to call the checkpoint in tables.")] = None,
@@ -208,6 +217,7 @@ def run(
     request = Request(
         data_root=data_root,
         arch=arch,
+        trunk=trunk,
         mode=mode,
         name=name,
         out=out,

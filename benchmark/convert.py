@@ -27,6 +27,7 @@ def convert(
     arch: str | None = None,
     allow_untrained: bool = False,
     format: str | None = None,
+    trunk: str | None = None,
 ) -> Backbone:
     """Convert a checkpoint file and certify the conversion.
 
@@ -36,20 +37,21 @@ def convert(
         arch: The architecture that is expected; by default the one that the tensors show.
         allow_untrained: Let a network pass that was never trained; the certificate says so.
         format: The naming format; by default it is found out.
+        trunk: Which of the file's networks; by default the one that its authors evaluate.
 
     Returns:
         The backbone. Whether it is certified, and why not, stands in its certificate; see `require`.
 
     Raises:
         DensebenchError: The file cannot be read, fits no format, or is of another architecture.
-        UsageError: There is no such target, architecture or format.
+        UsageError: There is no such target, architecture, format or trunk.
     """
     path = Path(path)
     if arch is not None:
         backbones.family(arch)
     tree, metadata = checkpoint.read_tensors(path)
     module = intake.load(format) if format else intake.detect(path, tree, metadata)
-    source: Source = module.read(path, tree, metadata)
+    source: Source = module.read(path, tree, metadata, trunk)
     if arch is not None and source.arch != arch:
         raise DensebenchError(f"{path} is of another architecture: found {source.arch}, expected {arch}.")
     known, suspicions = _published_as(path, source.arch)

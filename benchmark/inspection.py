@@ -81,10 +81,11 @@ class Inspection:
         return "\n".join(lines)
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(path: Path, trunk: str | None = None) -> Inspection:
     """Look into a checkpoint file without building a network.
 
-    A file whose names fit no format is described too, with the reason in `problem`.
+    A file whose names fit no format is described too, with the reason in `problem`. `trunk` names one of several
+    networks in it.
 
     Raises:
         DensebenchError: The file cannot be read at all.
@@ -102,7 +103,7 @@ def inspect(path: Path) -> Inspection:
         prefixes=dict(prefixes.most_common(12)),
     )
     try:
-        source = intake.detect(path, tree, metadata).read(path, tree, metadata)
+        source = intake.detect(path, tree, metadata).read(path, tree, metadata, trunk)
     except DensebenchError as error:
         return dataclasses.replace(found, problem=str(error))
     return dataclasses.replace(

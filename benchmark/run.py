@@ -52,6 +52,7 @@ class Request:
     Attributes:
         data_root: The folder of the data sets.
         arch: The architecture; needed for "random", else read from the checkpoint.
+        trunk: Which of the checkpoint's networks; by default the one that its authors evaluate.
         mode: "finetune", "frozen" or "linear".
         name: What to call the checkpoint in tables; by default its method's name.
         out: Where records and work folders go.
@@ -67,6 +68,7 @@ class Request:
 
     data_root: Path
     arch: str | None = None
+    trunk: str | None = None
     mode: str = "finetune"
     name: str | None = None
     out: Path = Path("runs")
@@ -124,7 +126,10 @@ def _backbone(one: task.Task, checkpoint: str, seed: int, request: Request) -> B
     path = Path(checkpoint)
     if not path.exists():
         raise UsageError(f"There is no checkpoint {path}.", "Name a file, or 'random'.")
-    return convert.require(convert.convert(path, to=target, arch=request.arch, allow_untrained=request.allow_untrained))
+    backbone = convert.convert(
+        path, to=target, arch=request.arch, allow_untrained=request.allow_untrained, trunk=request.trunk
+    )
+    return convert.require(backbone)
 
 
 @dataclass(frozen=True)

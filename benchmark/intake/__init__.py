@@ -1,6 +1,7 @@
 """Reading checkpoints of any origin: one naming format a file; the file's name is the format's name.
 
-A format has `matches(tree, metadata)` and `read(path, tree, metadata)`. Where its names are those of plainer
+A format has `matches(tree, metadata)` and `read(path, tree, metadata, wanted)`, where `wanted` names one of several
+networks in a file. Where its names are those of plainer
 formats and only the container tells them apart, `REFINES` names these, and they stand back.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 from pretrain.errors import DensebenchError, UsageError, unknown
 
-__all__ = ["detect", "load", "names"]
+__all__ = ["detect", "load", "names", "no_format", "single"]
 
 
 def names() -> list[str]:
@@ -54,6 +55,16 @@ def detect(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
     if not found:
         raise no_format(path, tree)
     return found[0]
+
+
+def single(path: Path, wanted: str | None) -> None:
+    """Refuse a choice between networks for a format whose files hold one.
+
+    Raises:
+        UsageError: One is wanted.
+    """
+    if wanted is not None:
+        raise UsageError(f"{path} holds one network, not several of which '{wanted}' could be one.", "Drop --trunk.")
 
 
 def no_format(path: Path, tree: Mapping[str, Any]) -> DensebenchError:

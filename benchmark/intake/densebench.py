@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import pretrain.backbones
 from benchmark import backbones
+from benchmark.intake import single
 from benchmark.source import Source
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError
@@ -23,12 +24,13 @@ def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     return checkpoint.KEY in metadata
 
 
-def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> Source:
+def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None) -> Source:
     """Read one of our own checkpoints.
 
     Raises:
         DensebenchError: There is no header, or it names another architecture than the tensors do.
     """
+    single(path, wanted)
     meta = checkpoint.meta_of(path, metadata)
     if meta is None:
         raise DensebenchError(f"{path} is not a checkpoint that densebench wrote.")

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from benchmark import backbones
-from benchmark.intake import no_format
+from benchmark.intake import no_format, single
 from benchmark.source import Source, fill_counters, open_state_dict, outputs_of
 from pretrain.errors import DensebenchError
 
@@ -28,12 +28,14 @@ def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     return ours and open_state_dict(tree, CONTAINERS, "conv1.weight") is not None
 
 
-def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> Source:
+def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None) -> Source:
     """Read a state dict with timm's names.
 
     Raises:
         DensebenchError: The names are others, or the architecture is none of ours.
+        UsageError: One of several networks is wanted.
     """
+    single(path, wanted)
     state = open_state_dict(tree, CONTAINERS, "conv1.weight")
     if state is None:
         raise no_format(path, tree)

@@ -146,7 +146,7 @@ def test_certificate_survives_json(tmp_path: Path, state: State) -> None:
 # ---- the names
 
 
-@pytest.mark.parametrize("prefix", ["encoder.", "backbone.", "module.encoder_q.", "modules.", "module.module."])
+@pytest.mark.parametrize("prefix", ["encoder.", "net.", "module.encoder_x.", "modules.", "module.module."])
 def test_wrong_prefix(tmp_path: Path, state: State, prefix: str) -> None:
     tree = {"state_dict": {prefix + name: tensor for name, tensor in state.items()}}
     for name in (None, "torchvision", "timm"):

@@ -1,0 +1,161 @@
+"""Formats that put plain ResNets, torchvision's names and all, behind prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark import backbones
+from benchmark.source import Source, fill_counters, outputs_of
+from pretrain.errors import DensebenchError, unknown
+
+LANDMARK = "conv1.weight"
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """Where a file may hold one of its networks.
+
+    Attributes:
+        name: What it is called, such as "query" or "teacher".
+        container: Keys that lead to its state dict.
+        prefix: What its tensors' names begin with.
+        doubles: Prefixes under which the same tensors stand a second time.
+    """
+
+    name: str
+    container: tuple[str, ...]
+    prefix: str
+    doubles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How a code base names what it saves.
+
+    Attributes:
+        format: Its name.
+        trunks: The networks that its files may hold; the first that is there is taken.
+        heads: Beginnings of names that belong to a trunk's head, after the trunk's prefix.
+        beside: Beginnings of names beside the trunks, which are left out.
+        rename: Turns a name after the prefix into torchvision's.
+        evidence: A key beside the container that tells this code base from others of the same names.
+    """
+
+    format: str
+    trunks: tuple[Trunk, ...]
+    heads: tuple[str, ...] = ("fc.",)
+    beside: tuple[str, ...] = ()
+    rename: Callable[[str], str] = str
+    evidence: str | None = None
+
+    def matches(self, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+        """Tell whether a file may be one of these."""
+        return (self.evidence is None or self.evidence in tree) and bool(self.found(tree))
+
+    def found(self, tree: Mapping[str, Any]) -> list[Trunk]:
+        """Return the trunks that a file holds."""
+        return [trunk for trunk in self.trunks if LANDMARK in self._trunk(tree, trunk)]
+
+    def read(
+        self, path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None
+    ) -> Source:
+        """Read the wanted trunk, by default the first there is.
+
+        Raises:
+            DensebenchError: The file holds none, its architecture is not served, or it contradicts itself.
+            UsageError: The wanted one is not there.
+        """
+        found = self.found(tree)
+        if not found:
+            raise DensebenchError(f"{path} does not hold a network as {self.format} saves it.")
+        if wanted is not None and wanted not in [trunk.name for trunk in found]:
+            raise unknown("trunk", wanted, [trunk.name for trunk in found])
+        taken = next(trunk for trunk in found if wanted in (None, trunk.name))
+        named = self._trunk(tree, taken)
+        tensors, notes = fill_counters({name: one for name, one in named.items() if not name.startswith(self.heads)})
+        arch = backbones.identify(tensors)
+        if arch is None:
+            raise DensebenchError(
+                f"{path}: the {taken.name} of this {self.format} file is of no architecture that is served.",
+                f"Served: {', '.join(backbones.names())}.",
+            )
+        if len(found) > 1:
+            others = ", ".join(trunk.name for trunk in found if trunk is not taken)
+            notes.append(f"The {taken.name} was taken; the file also holds: {others} (--trunk takes another).")
+        state = _inside(tree, taken.container)
+        self._hold_to_its_doubles(path, state, taken)
+        dropped, leftover = self._others(state, taken)
+        dropped += [".".join((*taken.container[:depth], str(key))) for depth, key in _siblings(tree, taken.container)]
+        return Source(
+            format=self.format,
+            arch=arch,
+            tensors={**tensors, **leftover},
+            dropped=dropped,
+            network=lambda: _network(arch, tensors),
+            stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
+            notes=notes,
+        )
+
+    def _trunk(self, tree: Mapping[str, Any], trunk: Trunk) -> dict[str, Tensor]:
+        """Return a trunk's tensors, its head's among them, under torchvision's names."""
+        start = trunk.prefix
+        return {
+            self.rename(name.removeprefix(start)): value
+            for name, value in _inside(tree, trunk.container).items()
+            if name.startswith(start) and isinstance(value, Tensor)
+        }
+
+    def _others(self, state: Mapping[str, Any], taken: Trunk) -> tuple[list[str], dict[str, Tensor]]:
+        """Return the names that are left out on purpose, and the tensors that nobody knows."""
+        known = tuple(
+            prefix
+            for trunk in self.trunks
+            if trunk.container == taken.container and trunk is not taken
+            for prefix in (trunk.prefix, *trunk.doubles)
+        )
+        known += (*self.beside, *taken.doubles, *(taken.prefix + head for head in self.heads))
+        dropped, leftover = [], {}
+        for name, value in state.items():
+            if not isinstance(value, Tensor) or (known and name.startswith(known)):
+                dropped.append(name)
+            elif not name.startswith(taken.prefix):
+                leftover[name] = value
+        return dropped, leftover
+
+    def _hold_to_its_doubles(self, path: Path, state: Mapping[str, Any], taken: Trunk) -> None:
+        for start in taken.doubles:
+            for name, value in state.items():
+                first = taken.prefix + name.removeprefix(start)
+                if name.startswith(start) and first in state and not torch.equal(state[first], value):
+                    raise DensebenchError(f"{path} contradicts itself: '{name}' and '{first}' should be one tensor.")
+
+
+def _inside(tree: Mapping[str, Any], container: Sequence[str]) -> dict[str, Any]:
+    inner: Any = tree
+    for key in container:
+        inner = inner.get(key) if isinstance(inner, Mapping) else None
+    return {str(name): value for name, value in inner.items()} if isinstance(inner, Mapping) else {}
+
+
+def _siblings(tree: Mapping[str, Any], container: Sequence[str]) -> list[tuple[int, Any]]:
+    """Return what stands beside each container on the way in, with its depth."""
+    found: list[tuple[int, Any]] = []
+    for depth, key in enumerate(container):
+        found += [(depth, other) for other in tree if other != key]
+        tree = tree[key]
+    return found
+
+
+def _network(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    import torchvision
+
+    model: nn.Module = torchvision.models.get_model(arch, weights=None)
+    model.fc = nn.Identity()
+    model.load_state_dict(tensors, strict=True)
+    return model.eval()
