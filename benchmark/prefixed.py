@@ -119,12 +119,15 @@ class Naming:
             if trunk.container == taken.container and trunk is not taken
             for prefix in (trunk.prefix, *trunk.doubles)
         )
-        known += (*self.beside, *taken.doubles, *(taken.prefix + head for head in self.heads))
+        heads = tuple(taken.prefix + head for head in self.heads)
+        known += (*self.beside, *taken.doubles, *heads)
         dropped, leftover = [], {}
         for name, value in state.items():
-            if not isinstance(value, Tensor) or (known and name.startswith(known)):
+            if isinstance(value, Tensor) and name.startswith(taken.prefix) and not name.startswith(heads):
+                continue
+            if not isinstance(value, Tensor) or name.startswith(known):
                 dropped.append(name)
-            elif not name.startswith(taken.prefix):
+            else:
                 leftover[name] = value
         return dropped, leftover
 

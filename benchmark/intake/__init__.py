@@ -16,6 +16,8 @@ from typing import Any
 
 from pretrain.errors import DensebenchError, UsageError, unknown
 
+LAST = "general"  # asked where no other format fits
+
 __all__ = ["detect", "load", "names", "no_format", "single"]
 
 
@@ -47,14 +49,17 @@ def detect(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
         DensebenchError: No format fits.
         UsageError: Several fit.
     """
-    fitting = {name: module for name in names() if (module := load(name)).matches(tree, metadata)}
+    described = [name for name in names() if name != LAST]
+    fitting = {name: module for name in described if (module := load(name)).matches(tree, metadata)}
     refined = {name for module in fitting.values() for name in getattr(module, "REFINES", ())}
     found = [module for name, module in fitting.items() if name not in refined]
     if len(found) > 1:
         raise UsageError(f"{path} fits several formats: {', '.join(fitting)}.", "Name one with --format.")
-    if not found:
-        raise no_format(path, tree)
-    return found[0]
+    if found:
+        return found[0]
+    if load(LAST).matches(tree, metadata):
+        return load(LAST)
+    raise no_format(path, tree)
 
 
 def single(path: Path, wanted: str | None) -> None:

@@ -149,9 +149,11 @@ def test_certificate_survives_json(tmp_path: Path, state: State) -> None:
 @pytest.mark.parametrize("prefix", ["encoder.", "net.", "module.encoder_x.", "modules.", "module.module."])
 def test_wrong_prefix(tmp_path: Path, state: State, prefix: str) -> None:
     tree = {"state_dict": {prefix + name: tensor for name, tensor in state.items()}}
-    for name in (None, "torchvision", "timm"):
+    for name in ("torchvision", "timm"):
         with pytest.raises(DensebenchError, match=f"behind the prefix 'state_dict.{prefix}'"):
             converted(tmp_path, tree, format=name)
+    found = convert.require(converted(tmp_path, tree)).certificate  # the general reader sees the prefix
+    assert (found.format, found.digest) == ("general", convert.require(converted(tmp_path, state)).certificate.digest)
 
 
 def test_prefix_of_data_parallel_on_all_names_or_none(tmp_path: Path, state: State) -> None:
