@@ -13,11 +13,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from pretrain.errors import DensebenchError
+from pretrain.pickle_file import read_pickle
 
 Tree = dict[str, Any]
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
+_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that torch's older files begin with, pickled
 _FOREIGN = {
     b"\xff\xd8\xff": "a JPEG image",
     b"\x89PNG": "a PNG image",
@@ -33,7 +35,8 @@ def read(path: Path) -> tuple[Tree, Tree]:
     """Read a file's tensors and plain data.
 
     The format is told by the content, not by the name: safetensors; torch's zip files, whose checksums are
-    verified first (torch itself accepts a flipped byte); and torch's older files, which have no checksums.
+    verified first (torch itself accepts a flipped byte); and torch's older files and plain pickles of arrays, which
+    have no checksums.
 
     Returns:
         The file's tree as it is (names to tensors, plain values and further trees), and its metadata:
@@ -65,6 +68,8 @@ def _read(path: Path, file: IO[bytes]) -> tuple[Tree, Tree]:
     elif not head.startswith(_PICKLE):
         looks = next((what for start, what in _FOREIGN.items() if head.lstrip().startswith(start)), "")
         raise DensebenchError(f"{path} is not a checkpoint{looks and f' but {looks}'}.")
+    elif not head[2:].startswith(_TORCH):
+        return _read_pickle(path, file)
     return _read_torch(path, file)
 
 
@@ -100,12 +105,32 @@ def _read_torch(path: Path, file: IO[bytes]) -> tuple[Tree, Tree]:
     except Exception as error:  # a damaged pickle can raise anything
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and wanted:
-            raise DensebenchError(
-                f"{path} is refused: reading it would run code ({wanted[1]}), and only plain data is read.",
-                "Where you trust its origin, open it there and save its tensors alone.",
-            ) from error
+            raise _would_run(path, wanted[1]) from error
         raise DensebenchError(f"{path} is truncated, damaged or not a checkpoint of tensors.") from error
     if not isinstance(tree, dict):
         raise DensebenchError(f"{path} holds a {type(tree).__name__}; named tensors were expected.")
     metadata = tree.get("meta")
     return tree, metadata if isinstance(metadata, dict) else {}
+
+
+def _read_pickle(path: Path, file: IO[bytes]) -> tuple[Tree, Tree]:
+    try:
+        tree, stubs = read_pickle(file)
+    except Exception as error:  # a damaged pickle can raise anything
+        raise DensebenchError(f"{path} is truncated, damaged or not a checkpoint of arrays.") from error
+    if not isinstance(tree, dict) or not _holds_tensors(tree):
+        if stubs:
+            raise _would_run(path, stubs[0])
+        raise DensebenchError(f"{path} is truncated, damaged or not a checkpoint of arrays.")
+    return tree, {}
+
+
+def _holds_tensors(tree: Any) -> bool:
+    return isinstance(tree, torch.Tensor) or (isinstance(tree, dict) and any(map(_holds_tensors, tree.values())))
+
+
+def _would_run(path: Path, name: str) -> DensebenchError:
+    return DensebenchError(
+        f"{path} is refused: reading it would run code ({name}), and only plain data is read.",
+        "Where you trust its origin, open it there and save its tensors alone.",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -11,6 +12,7 @@ import os
 import pickle
 import resource
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -275,3 +277,54 @@ def test_meta_survives_mmengines_own_reader(tmp_path: Path) -> None:
     tree = torch.load(io.BytesIO(saved(tmp_path).read_bytes()))
     assert set(tree) == {"state_dict", "meta"}
     assert Meta.from_json(tree["meta"][checkpoint.KEY]).epochs == 2.5
+
+
+class Pair(NamedTuple):
+    """A class of the writer's own, as Haiku's trainers pickle them."""
+
+    params: dict[str, Any]
+    state: dict[str, Any]
+
+
+def test_arrays_are_read_out_of_a_pickle_and_all_else_stays_inert(tmp_path: Path) -> None:
+    array = np.arange(6, dtype=">f4").reshape(2, 3).T
+    pair = Pair({"a/~/conv": {"w": array, "n": np.float64(2.5)}}, {"b": [np.ones(2, np.int64), "text", None]})
+    tree = {"experiment": pair, "options": RunsCode(tmp_path / "made"), 3: np.array(["a"])}
+    for protocol in (0, 2, 4, 5):
+        path = tmp_path / f"{protocol}.pkl"
+        path.write_bytes(pickle.dumps(tree, protocol=protocol))
+        if protocol == 0:  # a text, which nothing here takes for a checkpoint
+            refused(path, "not a checkpoint")
+            continue
+        found, _ = checkpoint.read_tensors(path)
+        params, state = found["experiment"]["0"], found["experiment"]["1"]
+        assert torch.equal(params["a/~/conv"]["w"], torch.tensor([[0.0, 3], [1, 4], [2, 5]]))
+        assert float(params["a/~/conv"]["n"]) == 2.5
+        assert torch.equal(state["b"]["0"], torch.ones(2, dtype=torch.int64)) and state["b"]["1"] == "text"
+        assert found["3"] == "an array of <U1"
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_pickle_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    laughs: Any = [np.ones(1)]
+    for _ in range(30):
+        laughs = [laughs] * 10
+    ring: dict[str, Any] = {"x": np.ones(1)}
+    ring["ring"] = ring
+    for number, value in enumerate(({"a": laughs}, ring)):
+        path = tmp_path / f"{number}.pkl"
+        path.write_bytes(pickle.dumps(value, protocol=4))
+        refused(path, "truncated, damaged or not a checkpoint of arrays")
+
+
+@given(st.integers(0, 2000), st.integers(0, 255))
+@settings(max_examples=100, deadline=None)
+def test_a_damaged_pickle_never_ends_in_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, at: int, byte: int
+) -> None:
+    data = bytearray(pickle.dumps({"model": {"a": np.ones((3, 4)), "b": Pair({}, {})}}, protocol=2))
+    data[at % len(data)] = byte
+    path = tmp_path_factory.mktemp("damaged") / "a.pkl"
+    path.write_bytes(bytes(data))
+    with contextlib.suppress(DensebenchError):
+        checkpoint.read_tensors(path)

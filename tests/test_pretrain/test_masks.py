@@ -177,7 +177,7 @@ def test_the_store_is_completed_and_holds_what_was_found(photographs, tmp_path):
     with pytest.raises(DensebenchError, match="no regions of"):
         store.read(tmp_path / "other.png")
     with pytest.raises(UsageError, match="Did you mean 'grid'"):
-        make(str(photographs), "gird", out, options)
+        make(str(photographs), "grids", out, options)
     with pytest.raises(UsageError, match="--source"):
         make(str(photographs), "human", out, options)
     out.write_bytes(out.read_bytes()[:5000])
