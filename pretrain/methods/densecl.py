@@ -45,7 +45,6 @@ class DenseCL(Method):
             single process as well; the papers' 256 images on 8 devices are 8 groups.
         image_size: Side of the views in pixels.
         crop_scale: Bounds of a crop's share of the image's area.
-        colour_strength: Factor of the jitter's strength and of the probability of greyscale.
     """
 
     recipes: ClassVar[Mapping[str, Recipe]] = {
@@ -96,7 +95,6 @@ class DenseCL(Method):
         batch_norm_groups: int = 1,
         image_size: int = 224,
         crop_scale: tuple[float, float] = (0.2, 1.0),
-        colour_strength: float = 1.0,
     ) -> None:
         super().__init__()
         if matching not in MATCHINGS:
@@ -114,7 +112,7 @@ class DenseCL(Method):
         self.temperature = temperature
         self.ema_momentum = ema_momentum
         self.batch_norm_groups = batch_norm_groups
-        self.augment = twice(View(image_size, crop_scale).coloured(colour_strength))
+        self.augment = twice(View(image_size, crop_scale))
 
     def views(self) -> Augment:
         """Return MoCo v2's augmentation: two views."""

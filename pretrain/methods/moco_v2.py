@@ -33,7 +33,6 @@ class MoCoV2(Method):
         batch_norm_groups: See `MomentumContrast`.
         image_size: Side of the views in pixels.
         crop_scale: Bounds of a crop's share of the image's area.
-        colour_strength: Factor of the jitter's strength and of the probability of greyscale.
     """
 
     recipes: ClassVar[Mapping[str, Recipe]] = {
@@ -74,14 +73,13 @@ class MoCoV2(Method):
         batch_norm_groups: int = 1,
         image_size: int = 224,
         crop_scale: tuple[float, float] = (0.2, 1.0),
-        colour_strength: float = 1.0,
     ) -> None:
         super().__init__()
         channels = backbone.layout.channels[-1]
         encoder = Encoder(backbone, GlobalHead(channels, hidden or channels, dimension))
         self.contrast = MomentumContrast(encoder, dimension, queue_size, ema_momentum, batch_norm_groups)
         self.temperature = temperature
-        self.augment = twice(View(image_size, crop_scale).coloured(colour_strength))
+        self.augment = twice(View(image_size, crop_scale))
 
     def views(self) -> Augment:
         """Return the "aug+" augmentation: two views."""

@@ -46,12 +46,6 @@ class View:
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     solarise_probability: float = 0.0
 
-    def coloured(self, strength: float) -> View:
-        """Return this view with jitter and probability of greyscale times `strength`."""
-        brightness, contrast, saturation, hue = (amount * strength for amount in self.jitter)
-        grey = min(1.0, self.grey_probability * strength)
-        return replace(self, jitter=(brightness, contrast, saturation, hue), grey_probability=grey)
-
     def draw(self, image: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Box, bool]:
         """Return a view (3, S, S), the crop's box in the image's pixels, and whether it was mirrored."""
         height, width = image.shape[:2]

@@ -161,13 +161,6 @@ def test_solarisation_is_torchvisions():
     assert np.array_equal(colour.solarise(image), expected)
 
 
-def test_the_colour_strength_scales_jitter_and_greyscale():
-    weak = View().coloured(0.25)
-    assert weak.jitter == pytest.approx((0.1, 0.1, 0.1, 0.025))
-    assert weak.grey_probability == pytest.approx(0.05)
-    assert View().coloured(1.0) == View()
-
-
 def test_byols_views_differ_in_blur_and_solarisation():
     first, second = byol_views(224, (0.08, 1.0)).views
     assert (first.blur_probability, first.solarise_probability) == (1.0, 0.0)
