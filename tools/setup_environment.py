@@ -99,6 +99,7 @@ class Progress:
     def __init__(self, cache):
         self.cache = cache
         self.start = time.monotonic()
+        self.begun = time.time()
         self.lock = threading.Lock()
         self.finished = threading.Event()
         self.terminal = sys.stdout.isatty()
@@ -107,12 +108,14 @@ class Progress:
 
     def compiled(self):
         """Return (object files there, object files planned) of the running MMCV build, or None."""
-        plans = self.cache.glob("sdists-v*/**/onedl-mmcv/*/*/src/build/temp*/build.ninja")
-        newest = max(plans, key=lambda path: path.stat().st_mtime, default=None)
-        if newest is None:
+        build = "onedl-mmcv/*/*/src/build/temp*/build.ninja"
+        try:
+            plans = [plan for above in ("*", "*/*") for plan in self.cache.glob(f"sdists-v*/{above}/{build}")]
+            newest = max((plan for plan in plans if plan.stat().st_mtime >= self.begun), key=os.path.getmtime)
+            planned = sum(line.startswith("build ") and ".o:" in line for line in newest.read_text().splitlines())
+            return sum(1 for _ in newest.parent.rglob("*.o")), planned
+        except (ValueError, OSError):  # no build of this run yet; a builder takes files away while one looks
             return None
-        planned = sum(line.startswith("build ") and ".o:" in line for line in newest.read_text().splitlines())
-        return sum(1 for _ in newest.parent.rglob("*.o")), planned
 
     def status(self):
         """Return the line about what is going on now."""

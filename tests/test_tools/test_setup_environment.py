@@ -1,6 +1,7 @@
 """tools/setup_environment.py: what a machine lacks, the stamp, and the progress of the long build."""
 
 import importlib.util
+import os
 import re
 import sys
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_a_moved_environment_is_recognised(setup, tmp_path):
     assert not setup.made_here()
 
 
-def test_compiled_files_are_counted(setup, tmp_path, capsys):
+def test_compiled_files_are_counted(setup, tmp_path, capsys, monkeypatch):
     build = tmp_path / "sdists-v9" / "pypi" / "onedl-mmcv" / "2.3.6" / "ab" / "src" / "build" / "temp.linux"
     build.mkdir(parents=True)
     plan = "".join(f"build {build}/{name}.o: compile {name}.cpp\n" for name in "abc")
@@ -89,7 +90,13 @@ def test_compiled_files_are_counted(setup, tmp_path, capsys):
     (build / "deep" / "a.o").touch()
     progress = setup.Progress(tmp_path)
     progress.read("   Building onedl-mmcv==2.3.6\n")
+    os.utime(build / "build.ninja", (0, 0))
+    assert progress.status().endswith("waiting for onedl-mmcv==2.3.6")  # the plan is an earlier build's
+    os.utime(build / "build.ninja")
     assert progress.status().endswith("compiling MMCV's operators: 1 of 3 files")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rglob", lambda *_: (_ for _ in ()).throw(FileNotFoundError("taken away")))
+        assert progress.status().endswith("waiting for onedl-mmcv==2.3.6")
     progress.read("      Built onedl-mmcv==2.3.6\n")
     progress.read("Downloading torch (502.2MiB)\n")
     progress.read(" + torch==2.13.0\n")
