@@ -2,6 +2,7 @@
 
 import collections
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -115,7 +116,8 @@ def test_the_plan_names_each_command_once(measured):
     commands = [one for one in text.splitlines() if one.startswith("densebench ")]
     assert len(commands) == len(set(commands))
     assert sum("--checkpoint random " in command for command in commands) == 1
-    assert "# voc_det_c4_24k, simclr/imagenet-200e: no such method yet" in text
+    assert "no such method" not in text
+    assert "densebench pretrain simclr " in text
     pretrained = {words[words.index("--out") + 1] for words in map(shlex.split, commands) if words[1] == "pretrain"}
     for words in map(shlex.split, commands):
         if words[1] == "run" and "random" not in words:
@@ -125,6 +127,13 @@ def test_the_plan_names_each_command_once(measured):
             assert pretrained_before < commands.index(shlex.join(words))
     filled = [measured(value=56.0, metric=metric) for metric in ("AP",)]
     assert "densecl-coco-800e-resnet50" in reproduce.report("densecl_voc_det", filled, plan=True)  # AP50 is missing
+
+
+def test_the_plan_says_which_method_is_not_there_yet():
+    row = next(row for row in reproduce.load() if row.method == "simclr")
+    unknown = replace(row, method="nobody", recipe="nobody/imagenet-200e")
+    assert f"# {row.task}, nobody/imagenet-200e: no such method yet" in reproduce.commands([unknown])
+    assert "no such method" not in reproduce.commands([row])
 
 
 def test_the_plan_shrinks_as_cells_fill(measured):
