@@ -55,7 +55,7 @@ def read_pickle(file: IO[bytes]) -> tuple[Any, list[str]]:
     return _Plain()(whole), sorted(reader.stubs)
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):  # in Python: the one in C gives memory for any place that a file names
     def __init__(self, file: IO[bytes], *, encoding: str) -> None:
         super().__init__(file, encoding=encoding)
         self.stubs: set[str] = set()

@@ -101,6 +101,50 @@ class Recipe:
             raise UsageError("batch_size must be at least 1; epochs, iterations and lr at least 0.")
 
 
+def lars(source: str, epochs: float, batch_size: int, base_lr: float, weight_decay: float, **changes: Any) -> Recipe:
+    """Return a recipe with LARS as SimCLR, BYOL and their followers use it.
+
+    Biases and norm layers neither decay nor adapt; ten epochs of warm-up, then a cosine.
+
+    Args:
+        source: See `Recipe`.
+        epochs: See `Recipe`.
+        batch_size: See `Recipe`.
+        base_lr: The rate for 256 images a step, as the papers give it.
+        weight_decay: See `Recipe`.
+        changes: Other fields of `Recipe`.
+    """
+    recipe = Recipe(
+        source=source,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer="lars",
+        lr=base_lr * batch_size / 256,
+        weight_decay=weight_decay,
+        decay_all=False,
+        warmup_epochs=10,
+    )
+    return replace(recipe, **changes)
+
+
+def for_scenes(iterations: int, **method: Any) -> Recipe:
+    """Return the recipe for a CPU on the embedded scenes: 32 crops of 128 pixels a step, by AdamW.
+
+    Args:
+        iterations: Optimizer steps.
+        method: The method's keywords where they differ from its defaults.
+    """
+    return Recipe(
+        source="this project, for a CPU",
+        iterations=iterations,
+        batch_size=32,
+        optimizer="adamw",
+        lr=6e-4,
+        warmup_epochs=1,
+        method={"image_size": 128, "crop_scale": (0.4, 1.0), **method},
+    )
+
+
 def keywords_of(method: type) -> dict[str, Any]:
     """Return a method's keyword arguments with their defaults.
 

@@ -110,8 +110,7 @@ def pretrain(
         progress_hook = ProgressHook(f"{method} {arch}", chosen.batch_size, quiet=progress is not None)
         hooks = [StepHook(progress), progress_hook, unreadable, StateHook(str(out / STATE), save_seconds)]
         if store is not None:
-            without = store.without()
-            count = sum(store.key(path) in without for path in source.paths)
+            count = store.without(source.paths)
             hooks.append(NoteHook(f"{count} of {len(source.paths)} images have no region: each counts as one region."))
         _train(learner, Augmented(pictures, model.views(), seed), settings, out, workers, hooks)
     if launch.is_main_process():

@@ -96,6 +96,10 @@ class Images:
                 self.unreadable[candidate] = True
                 continue
             masks = None if self.regions is None else self.regions.read(self.source.paths[candidate])
+            if masks is not None and masks.shape[1:] != image.shape[:2]:
+                raise DensebenchError(
+                    f"{self.source.paths[candidate]} has another size than its regions.", "Make the regions anew."
+                )
             return Sample(image, candidate, self._label(candidate), masks)
         raise DensebenchError(f"None of the {len(self)} images of {self.source.name} can be read.")
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pretrain.errors import DensebenchError
-from pretrain.masks.planes import from_masks
+from pretrain.masks.planes import decode, from_masks
 
 
 class Human:
@@ -44,10 +44,10 @@ class Human:
         """
         height, width = image.shape[:2]
         if path.name in self.instances:
-            from pycocotools import mask
-
-            polygons = [_run_lengths(segment, height, width) for segment in self.instances[path.name]]
-            return from_masks([mask.decode(polygon).astype(bool) for polygon in polygons])
+            try:
+                return from_masks([decode(segment, height, width) for segment in self.instances[path.name]])
+            except ValueError as error:
+                raise DensebenchError(f"{self.annotations}: {path.name} has {error}.") from error
         file = self.files.get(path.stem)
         if file is None:
             return None
@@ -95,11 +95,3 @@ def _instances(file: Path) -> dict[str, list[Any]]:
     except (ValueError, KeyError, TypeError) as error:
         raise DensebenchError(f"{file} is not a COCO file of instances ({type(error).__name__}: {error}).") from error
     return {name: segments for name, segments in found.items() if segments}
-
-
-def _run_lengths(segment: Any, height: int, width: int) -> Any:
-    from pycocotools import mask
-
-    if isinstance(segment, list):
-        return mask.merge(mask.frPyObjects(segment, height, width))
-    return mask.frPyObjects(segment, height, width) if isinstance(segment["counts"], list) else segment

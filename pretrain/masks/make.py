@@ -82,8 +82,7 @@ def make(
         done += len(portion)
         if progress is not None:
             progress(done, len(paths))
-    without = store.without()
-    return len(paths), sum(store.key(path) in without for path in paths)
+    return len(paths), store.without(paths)
 
 
 def _finder(kind: str, options: Options) -> tuple[Finder, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pretrain.errors import DensebenchError
-from pretrain.masks.planes import from_masks
+from pretrain.masks.planes import decode, from_masks
 
 
 class Proposals:
@@ -45,8 +45,6 @@ class Proposals:
         Raises:
             DensebenchError: A mask is damaged, or has another size than the image.
         """
-        from pycocotools import mask
-
         if path.name not in self.lines:
             return None
         height, width = image.shape[:2]
@@ -54,16 +52,10 @@ class Proposals:
             lines.seek(self.lines[path.name])
             entry = json.loads(lines.readline())
         try:
-            kept = range(len(entry["masks"]))
+            order = list(range(len(entry["masks"])))
             if "scores" in entry:
-                kept = sorted(kept, key=lambda number: -float(entry["scores"][number]))  # type: ignore[assignment]
-            masks = []
-            for number in list(kept)[: self.most]:
-                one = entry["masks"][number]
-                if list(one["size"]) != [height, width]:
-                    raise ValueError(f"a mask of {one['size'][0]}x{one['size'][1]}, the image has {height}x{width}")
-                lengths = mask.frPyObjects(one, height, width) if isinstance(one["counts"], list) else one
-                masks.append(mask.decode(lengths).astype(bool))
+                order.sort(key=lambda number: -float(entry["scores"][number]))
+            masks = [decode(entry["masks"][number], height, width) for number in order[: self.most]]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise DensebenchError(f"{self.file}: the proposals of {path.name} cannot be read: {error}.") from error
         return from_masks(masks)

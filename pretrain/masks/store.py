@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 
 from pretrain.errors import DensebenchError, UsageError
+from pretrain.files import replacing
 
 
 class Store:
@@ -32,7 +34,10 @@ class Store:
         if not path.is_file():
             raise DensebenchError(f"There is no file of regions {path}.", "Make it with `densebench masks`.")
         self._connection: tuple[int, sqlite3.Connection] | None = None
-        self.settings: Mapping[str, Any] = json.loads(self._rows("SELECT value FROM settings")[0][0])
+        try:
+            self.settings: Mapping[str, Any] = json.loads(self._rows("SELECT value FROM settings")[0][0])
+        except (IndexError, TypeError, ValueError) as error:
+            raise DensebenchError(f"{path} is not a file of regions, or damaged.", "Remove it.") from error
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any]) -> Store:
@@ -46,11 +51,10 @@ class Store:
         if not path.exists():
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with sqlite3.connect(path) as made:
+                with replacing(path) as temporary, closing(sqlite3.connect(temporary)) as made, made:
                     made.execute("CREATE TABLE settings (value TEXT)")
                     made.execute("CREATE TABLE regions (image TEXT PRIMARY KEY, planes INTEGER, png BLOB)")
                     made.execute("INSERT INTO settings VALUES (?)", (text,))
-                made.close()
             except (OSError, sqlite3.Error) as error:
                 raise DensebenchError(f"{path} cannot be written: {error}.") from error
         store = cls(path)
@@ -63,9 +67,10 @@ class Store:
         """Return the keys of the images whose regions are there."""
         return {row[0] for row in self._rows("SELECT image FROM regions")}
 
-    def without(self) -> set[str]:
-        """Return the keys of the images that have no region."""
-        return {row[0] for row in self._rows("SELECT image FROM regions WHERE planes = 0")}
+    def without(self, images: Iterable[Path]) -> int:
+        """Return how many of these images have no region."""
+        empty = {row[0] for row in self._rows("SELECT image FROM regions WHERE planes = 0")}
+        return sum(self.key(image) in empty for image in images)
 
     def key(self, image: Path) -> str:
         """Return an image's key."""

@@ -16,23 +16,10 @@ from pretrain.losses.regression import cosine_regression
 from pretrain.method import Augment, Method, Views
 from pretrain.modules.heads import Encoder, GlobalHead, perceptron
 from pretrain.modules.teacher import cosine_momentum, follow, teacher_of
-from pretrain.recipe import Recipe
+from pretrain.recipe import Recipe, for_scenes, lars
 from pretrain.views.sample import byol_views
 
-
-def _imagenet(epochs: int, base_lr: float, weight_decay: float, ema_momentum: float) -> Recipe:
-    """Return a published preset; the paper gives the rate for 256 images a step."""
-    return Recipe(
-        source="arXiv 2006.07733, Section 3.3; google-deepmind/deepmind-research byol/configs/byol.py",
-        epochs=epochs,
-        batch_size=4096,
-        optimizer="lars",
-        lr=base_lr * 4096 / 256,
-        weight_decay=weight_decay,
-        decay_all=False,
-        warmup_epochs=10,
-        method={"ema_momentum": ema_momentum},
-    )
+SOURCE = "arXiv 2006.07733, Section 3.3; google-deepmind/deepmind-research byol/configs/byol.py"
 
 
 class BYOL(Method):
@@ -49,21 +36,13 @@ class BYOL(Method):
 
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
-        "imagenet-1000e": _imagenet(1000, 0.2, 1.5e-6, 0.996),
-        "imagenet-300e": _imagenet(300, 0.3, 1e-6, 0.99),
+        "imagenet-1000e": lars(SOURCE, 1000, 4096, 0.2, 1.5e-6, method={"ema_momentum": 0.996}),
+        "imagenet-300e": lars(SOURCE, 300, 4096, 0.3, 1e-6, method={"ema_momentum": 0.99}),
         # NOTE: the length at which others' tables compare it, by the preset of 300; the paper has none of 200.
-        "imagenet-200e": _imagenet(200, 0.3, 1e-6, 0.99),
-        "imagenet-100e": _imagenet(100, 0.45, 1e-6, 0.99),
-        "imagenet-40e": _imagenet(40, 0.45, 1e-6, 0.97),
-        "scenes": Recipe(
-            source="this project, for a CPU",
-            iterations=800,
-            batch_size=32,
-            optimizer="adamw",
-            lr=6e-4,
-            warmup_epochs=1,
-            method={"image_size": 128, "crop_scale": (0.4, 1.0), "hidden": 1024, "ema_momentum": 0.98},
-        ),
+        "imagenet-200e": lars(SOURCE, 200, 4096, 0.3, 1e-6, method={"ema_momentum": 0.99}),
+        "imagenet-100e": lars(SOURCE, 100, 4096, 0.45, 1e-6, method={"ema_momentum": 0.99}),
+        "imagenet-40e": lars(SOURCE, 40, 4096, 0.45, 1e-6, method={"ema_momentum": 0.97}),
+        "scenes": for_scenes(800, hidden=1024, ema_momentum=0.98),
     }
 
     def __init__(

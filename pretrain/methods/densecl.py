@@ -18,7 +18,7 @@ from pretrain.modules.distributed import gather, in_groups, shuffled
 from pretrain.modules.heads import DenseHead, GlobalHead
 from pretrain.modules.queue import Queue
 from pretrain.modules.teacher import follow, teacher_of
-from pretrain.recipe import Recipe
+from pretrain.recipe import Recipe, for_scenes
 from pretrain.views.sample import View, twice
 
 MATCHINGS = ("backbone", "projected", "random")
@@ -60,23 +60,9 @@ class DenseCL(Method):
             batch_size=256,
             lr=0.3,
         ),
-        "scenes": Recipe(
-            source="this project, for a CPU",
-            iterations=1500,
-            batch_size=32,
-            optimizer="adamw",
-            lr=6e-4,
-            warmup_epochs=1,
-            method={
-                "image_size": 128,
-                "crop_scale": (0.4, 1.0),
-                # A queue of few batches: keys of an older teacher differ by its drift, and a short run learns that.
-                "queue_size": 512,
-                "ema_momentum": 0.99,
-                # Matches by young features follow the cell's position, which the padding gives away.
-                "dense_warmup": 0.3,
-            },
-        ),
+        # A queue of few batches: keys of an older teacher differ by its drift, and a short run learns that.
+        # The warm-up: matches by young features follow the cell's position, which the padding gives away.
+        "scenes": for_scenes(1500, queue_size=512, ema_momentum=0.99, dense_warmup=0.3),
     }
 
     def __init__(

@@ -16,9 +16,11 @@ from pretrain.modules.distributed import gather, world
 from pretrain.modules.heads import perceptron
 from pretrain.modules.regions import RegionEncoder, each
 from pretrain.modules.teacher import cosine_momentum, follow, teacher_of
-from pretrain.recipe import Recipe
+from pretrain.recipe import Recipe, for_scenes, lars
 from pretrain.views.regions import RegionViews
 from pretrain.views.sample import byol_views
+
+SOURCE = "arXiv 2103.10957; google-deepmind/detcon detcon_b_config.py, main_loop.py: 0.2 x batch / 256"
 
 
 class DetConB(Method):
@@ -38,36 +40,10 @@ class DetConB(Method):
     reads_regions = True
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
-        "imagenet-1000e": Recipe(
-            source="arXiv 2103.10957; google-deepmind/detcon detcon_b_config.py: 0.2 x batch / 256",
-            epochs=1000,
-            batch_size=4096,
-            optimizer="lars",
-            lr=3.2,
-            weight_decay=1.5e-6,
-            decay_all=False,
-            warmup_epochs=10,
-        ),
-        "imagenet-200e": Recipe(
-            # NOTE: the released code warms up for a hundredth of the epochs, whatever its config says.
-            source="arXiv 2103.10957; google-deepmind/detcon detcon_b_config.py, main_loop.py",
-            epochs=200,
-            batch_size=4096,
-            optimizer="lars",
-            lr=3.2,
-            weight_decay=1.5e-6,
-            decay_all=False,
-            warmup_epochs=2,
-        ),
-        "scenes": Recipe(
-            source="this project, for a CPU",
-            iterations=800,
-            batch_size=32,
-            optimizer="adamw",
-            lr=6e-4,
-            warmup_epochs=1,
-            method={"image_size": 128, "crop_scale": (0.4, 1.0), "hidden": 1024, "ema_momentum": 0.98},
-        ),
+        "imagenet-1000e": lars(SOURCE, 1000, 4096, 0.2, 1.5e-6),
+        # NOTE: the released code warms up for a hundredth of the epochs, whatever its config says.
+        "imagenet-200e": lars(SOURCE, 200, 4096, 0.2, 1.5e-6, warmup_epochs=2),
+        "scenes": for_scenes(800, hidden=1024, ema_momentum=0.98),
     }
 
     def __init__(

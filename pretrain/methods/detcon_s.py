@@ -14,15 +14,15 @@ from pretrain.method import Augment, Method, Views
 from pretrain.modules.distributed import gather_with_gradient, world
 from pretrain.modules.heads import perceptron
 from pretrain.modules.regions import RegionEncoder
-from pretrain.recipe import Recipe
+from pretrain.recipe import Recipe, for_scenes, lars
 from pretrain.views.regions import RegionViews
-from pretrain.views.sample import View, twice
+from pretrain.views.sample import simclr_views
 
 
 class DetConS(Method):
     """Find an image's region in the other view among the regions of all images, by one network.
 
-    # NOTE: no code was released for DetCon-S; the recipe below is a third party's, marked as such.
+    # NOTE: no code was released for DetCon-S; the recipe for ImageNet is SimCLR's.
 
     Args:
         backbone: The network to train.
@@ -38,25 +38,8 @@ class DetConS(Method):
     reads_regions = True
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
-        "imagenet-200e": Recipe(
-            source="networks, optimizer and rate of SimCLR, arXiv 2002.05709; the paper's own code is not public",
-            epochs=200,
-            batch_size=4096,
-            optimizer="lars",
-            lr=4.8,
-            weight_decay=1e-6,
-            decay_all=False,
-            warmup_epochs=10,
-        ),
-        "scenes": Recipe(
-            source="this project, for a CPU",
-            iterations=800,
-            batch_size=32,
-            optimizer="adamw",
-            lr=6e-4,
-            warmup_epochs=1,
-            method={"image_size": 128, "crop_scale": (0.4, 1.0), "colour_strength": 0.5},
-        ),
+        "imagenet-200e": lars("SimCLR's, arXiv 2002.05709, Section 2.2", 200, 4096, 0.3, 1e-6),
+        "scenes": for_scenes(800, colour_strength=0.5),
     }
 
     def __init__(
@@ -75,9 +58,8 @@ class DetConS(Method):
         channels = backbone.layout.channels[-1]
         self.encoder = RegionEncoder(backbone, perceptron(channels, hidden or channels, dimension, norm=True))
         self.temperature = temperature
-        s = colour_strength
-        view = View(image_size, crop_scale, jitter=(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s))
-        self.augment = RegionViews(twice(view), backbone.layout.strides[-1], regions)
+        views = simclr_views(image_size, crop_scale, colour_strength)
+        self.augment = RegionViews(views, backbone.layout.strides[-1], regions)
 
     def views(self) -> Augment:
         """Return SimCLR's two views, with regions drawn in each."""

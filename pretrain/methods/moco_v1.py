@@ -12,7 +12,7 @@ from pretrain.losses.info_nce import info_nce
 from pretrain.method import Augment, Method, Views
 from pretrain.modules.heads import Encoder, GlobalHead
 from pretrain.modules.momentum_contrast import MomentumContrast
-from pretrain.recipe import Recipe
+from pretrain.recipe import Recipe, for_scenes
 from pretrain.views.sample import View, twice
 
 
@@ -39,22 +39,8 @@ class MoCoV1(Method):
             schedule="step",
             milestones=(120, 160),
         ),
-        "scenes": Recipe(
-            source="this project, for a CPU",
-            iterations=800,
-            batch_size=32,
-            optimizer="adamw",
-            lr=6e-4,
-            warmup_epochs=1,
-            # A queue of few batches: keys of an older teacher differ by its drift alone, and a short run learns that.
-            method={
-                "image_size": 128,
-                "crop_scale": (0.4, 1.0),
-                "queue_size": 512,
-                "ema_momentum": 0.99,
-                "temperature": 0.2,
-            },
-        ),
+        # A queue of few batches: keys of an older teacher differ by its drift alone, and a short run learns that.
+        "scenes": for_scenes(800, queue_size=512, ema_momentum=0.99, temperature=0.2),
     }
 
     def __init__(

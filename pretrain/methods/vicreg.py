@@ -15,8 +15,10 @@ from pretrain.losses.vicreg import covariance, invariance, variance
 from pretrain.method import Augment, Method, Views
 from pretrain.modules.distributed import gather_with_gradient
 from pretrain.modules.heads import Encoder, GlobalHead
-from pretrain.recipe import Recipe
+from pretrain.recipe import Recipe, for_scenes, lars
 from pretrain.views.sample import View, byol_views, twice
+
+SOURCE = "arXiv 2105.04906, Appendix C; facebookresearch/vicreg README.md"
 
 
 class VICReg(Method):
@@ -36,37 +38,10 @@ class VICReg(Method):
 
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
-        "imagenet-1000e": Recipe(
-            source="arXiv 2105.04906, Appendix C; facebookresearch/vicreg README.md: --epochs 1000 --base-lr 0.2",
-            epochs=1000,
-            batch_size=2048,
-            optimizer="lars",
-            lr=1.6,
-            end_lr=0.0016,
-            weight_decay=1e-6,
-            decay_all=False,
-            warmup_epochs=10,
-        ),
-        "imagenet-100e": Recipe(
-            source="facebookresearch/vicreg README.md: --epochs 100 --batch-size 512 --base-lr 0.3",
-            epochs=100,
-            batch_size=512,
-            optimizer="lars",
-            lr=0.6,
-            end_lr=0.0006,
-            weight_decay=1e-6,
-            decay_all=False,
-            warmup_epochs=10,
-        ),
-        "scenes": Recipe(
-            source="this project, for a CPU",
-            iterations=800,
-            batch_size=32,
-            optimizer="adamw",
-            lr=6e-4,
-            warmup_epochs=1,
-            method={"image_size": 128, "crop_scale": (0.4, 1.0), "dimension": 1024},
-        ),
+        # The cosine ends at a thousandth of the rate.
+        "imagenet-1000e": lars(SOURCE, 1000, 2048, 0.2, 1e-6, end_lr=0.0016),
+        "imagenet-100e": lars(SOURCE, 100, 512, 0.3, 1e-6, end_lr=0.0006),
+        "scenes": for_scenes(800, dimension=1024),
     }
 
     def __init__(

@@ -40,7 +40,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
         rank, ranks = world()
-        total = gradient.contiguous()
+        total = gradient.clone(memory_format=torch.contiguous_format)  # autograd may still read the original
         torch.distributed.all_reduce(total)
         return total.chunk(ranks)[rank]
 

@@ -98,6 +98,12 @@ def twice(view: View) -> RandomViews:
     return RandomViews((view, view))
 
 
+def simclr_views(image_size: int, crop_scale: tuple[float, float], strength: float) -> RandomViews:
+    """Return SimCLR's two views, with colour distortion of a strength s (arXiv 2002.05709, Appendix A)."""
+    amount = 0.8 * strength
+    return twice(View(image_size, crop_scale, jitter=(amount, amount, amount, 0.2 * strength)))
+
+
 def byol_views(image_size: int, crop_scale: tuple[float, float]) -> RandomViews:
     """Return BYOL's two views, which differ in blur and solarisation (arXiv 2006.07733, Appendix B, Table 6)."""
     first = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.2, 0.1), blur_probability=1.0)

@@ -122,6 +122,8 @@ def test_a_linear_probe_is_whitened_by_training_images(data, tmp_path, checkpoin
     (model,) = (tmp_path / "out").rglob("model.pth")
     matrix = torch.load(model, weights_only=True)["decode_head.whitening.matrix"]
     assert not torch.equal(matrix, torch.eye(len(matrix)))
+    torch.testing.assert_close(matrix, matrix.T, rtol=1e-3, atol=1e-3)  # ZCA: a symmetric root of an inverse
+    assert torch.linalg.eigvalsh(matrix.double()).min() > 0
 
 
 def test_an_uncertified_checkpoint_is_refused_and_leaves_no_record(data, tmp_path, trained_looking):

@@ -311,6 +311,9 @@ def test_a_pickle_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
         laughs = [laughs] * 10
     ring: dict[str, Any] = {"x": np.ones(1)}
     ring["ring"] = ring
+    far = b"\x80\x02}r\xff\xff\xff\x7fU\x01aK\x01s."  # a memo whose first place is number 2^31 - 1
+    (tmp_path / "far.pkl").write_bytes(far)
+    refused(tmp_path / "far.pkl", "not a checkpoint of arrays")
     for number, value in enumerate(({"a": laughs}, ring)):
         path = tmp_path / f"{number}.pkl"
         path.write_bytes(pickle.dumps(value, protocol=4))

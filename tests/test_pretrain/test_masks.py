@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sqlite3
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scipy.io import savemat
 from skimage.data import astronaut
 from skimage.segmentation import felzenszwalb as peer
 
+from pretrain.data.images import Images, find
 from pretrain.errors import DensebenchError, UsageError
 from pretrain.masks.felzenszwalb import felzenszwalb
 from pretrain.masks.grid import grid
@@ -120,6 +122,14 @@ def test_people_drew_on_coco(tmp_path):
     assert (planes[0, :, 0] == 2).all()
     assert (planes[0, :10, 20:] == 3).all()
     assert human(tmp_path / "8.jpg", IMAGE) is None
+    for damaged, said in (
+        ({"size": [20, 20], "counts": [0, 400]}, "a mask of 20x20, the image has 20x30"),
+        ({"size": [20, 30], "counts": "!"}, "a damaged mask"),
+        ([[1.0, 2.0, 3.0]], "a damaged mask"),
+        (7, "a damaged mask"),
+    ):
+        with pytest.raises(DensebenchError, match=said):
+            Human(coco_file(tmp_path, [damaged]))(tmp_path / "7.jpg", IMAGE)
     (tmp_path / "instances.json").write_text("[]")
     with pytest.raises(DensebenchError, match="not a COCO file"):
         Human(tmp_path / "instances.json")
@@ -183,6 +193,11 @@ def test_the_store_is_completed_and_holds_what_was_found(photographs, tmp_path):
     out.write_bytes(out.read_bytes()[:5000])
     with pytest.raises(DensebenchError, match="damaged"):
         Store(out).read(photographs / "39.png")
+    out.unlink()
+    with sqlite3.connect(out) as foreign:
+        foreign.execute("CREATE TABLE settings (value TEXT)")
+    with pytest.raises(DensebenchError, match="not a file of regions"):
+        Store(out)
     out.write_text("no database")
     with pytest.raises(DensebenchError, match="not a file of regions"):
         Store(out)
@@ -197,6 +212,15 @@ def test_images_without_regions_are_counted(photographs, tmp_path):
     store = Store(tmp_path / "human.masks")
     assert store.read(photographs / "4.png") is None
     assert store.read(photographs / "3.png").shape == (1, 40, 60)
+
+
+def test_regions_of_another_size_than_the_image_are_refused(photographs, tmp_path):
+    make(str(photographs), "grid", tmp_path / "grid.masks", Options(), workers=1)
+    Image.new("RGB", (50, 40)).save(photographs / "3.png")
+    source = find(str(photographs))
+    images = Images(source, regions=Store(tmp_path / "grid.masks"))
+    with pytest.raises(DensebenchError, match=r"3\.png has another size than its regions"):
+        images[[path.name for path in source.paths].index("3.png")]
 
 
 def naive_majority(planes, cells):
