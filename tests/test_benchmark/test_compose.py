@@ -114,6 +114,16 @@ def test_wrong_names_are_answered_with_the_closest():
         task.load("voc_seg_fcn_d8_20")
 
 
+def test_a_list_is_set_whole():
+    before = composed().fingerprint
+    changed = composed(overrides={"values.crop": [96, 96]}).fingerprint
+    assert {96} == {side for name in before if before[name] != changed[name] for side in changed[name]}
+    with pytest.raises(UsageError, match=r"'values\.crop=\("):
+        composed(overrides={"values.crop": 96})
+    with pytest.raises(UsageError, match="no single value"):
+        composed(overrides={"optimizer": 3})
+
+
 def test_schedules():
     step = compose.param_schedulers(task.load("voc_det_c4_24k").protocol["schedule"])
     assert [one["type"] for one in step] == ["LinearLR", "MultiStepLR"]
