@@ -36,7 +36,7 @@ def runs(tmp_path_factory):
     processes = [start(folder / "1.json")]
     processes += [start(folder / "2.json", **group, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)]
     try:
-        assert [process.wait(timeout=150) for process in processes] == [0, 0, 0]
+        assert [process.wait(timeout=600) for process in processes] == [0, 0, 0]
     finally:
         for process in processes:
             process.kill()
