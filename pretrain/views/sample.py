@@ -110,7 +110,7 @@ def simclr_views(image_size: int, crop_scale: tuple[float, float], strength: flo
     return twice(View(image_size, crop_scale, jitter=(amount, amount, amount, 0.2 * strength)))
 
 
-def byol_views(image_size: int, crop_scale: tuple[float, float]) -> RandomViews:
+def byol_views(image_size: int, crop_scale: tuple[float, float], blur_size: int = 224) -> RandomViews:
     """Return BYOL's two views, which differ in blur and solarisation (arXiv 2006.07733, Appendix B, Table 6)."""
-    first = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.2, 0.1), blur_probability=1.0)
+    first = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.2, 0.1), blur_probability=1.0, blur_size=blur_size)
     return RandomViews((first, replace(first, blur_probability=0.1, solarise_probability=0.2)))
