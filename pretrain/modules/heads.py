@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -9,21 +10,28 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 
 
-def perceptron(*widths: int, norm: bool = False, last_bias: bool = True, last_norm: bool = False) -> nn.Sequential:
+def perceptron(
+    *widths: int,
+    norm: bool = False,
+    last_bias: bool = True,
+    last_norm: bool = False,
+    norm_layer: Callable[[int], nn.Module] = nn.BatchNorm1d,
+) -> nn.Sequential:
     """Return linear layers with ReLU between them.
 
     Args:
         widths: Width of the input, of every hidden layer and of the output.
-        norm: Normalise the hidden layers by batch norm, before the ReLU.
+        norm: Normalise the hidden layers, before the ReLU.
         last_bias: Give the last layer a bias.
-        last_norm: Normalise the output too, by batch norm.
+        last_norm: Normalise the output too.
+        norm_layer: By which norm; maps a width to it.
     """
     layers: list[nn.Module] = []
     for number, (narrow, wide) in enumerate(pairwise(widths), start=2):
         last = number == len(widths)
         layers.append(nn.Linear(narrow, wide, bias=last_bias or not last))
         if last_norm if last else norm:
-            layers.append(nn.BatchNorm1d(wide))
+            layers.append(norm_layer(wide))
         if not last:
             layers.append(nn.ReLU())
     return nn.Sequential(*layers)
@@ -37,11 +45,19 @@ class GlobalHead(nn.Module):
         norm: See `perceptron`.
         last_bias: See `perceptron`.
         last_norm: See `perceptron`.
+        norm_layer: See `perceptron`.
     """
 
-    def __init__(self, *widths: int, norm: bool = False, last_bias: bool = True, last_norm: bool = False) -> None:
+    def __init__(
+        self,
+        *widths: int,
+        norm: bool = False,
+        last_bias: bool = True,
+        last_norm: bool = False,
+        norm_layer: Callable[[int], nn.Module] = nn.BatchNorm1d,
+    ) -> None:
         super().__init__()
-        self.layers = perceptron(*widths, norm=norm, last_bias=last_bias, last_norm=last_norm)
+        self.layers = perceptron(*widths, norm=norm, last_bias=last_bias, last_norm=last_norm, norm_layer=norm_layer)
 
     def forward(self, features: Tensor) -> Tensor:
         """Project (B, C, H, W) features to (B, D), not normalised."""

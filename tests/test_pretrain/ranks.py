@@ -26,6 +26,7 @@ KEYWORDS = {
     "simclr": {"hidden": 32},
     "byol": {"hidden": 32, "dimension": 16},
     "vicreg": {"dimension": 32},
+    "vicregl": {"dimension": 32, "local_dimension": 16, "small_views": 1, "small_size": 64},
 }
 
 

@@ -17,6 +17,7 @@ from pretrain.settings import Settings
 
 MOCO = {"batch_size": 256, "sgd_momentum": 0.9, "weight_decay": 1e-4, "warmup_epochs": 0, "decay_all": True}
 LARS = {"optimizer": "lars", "sgd_momentum": 0.9, "warmup_epochs": 10, "decay_all": False, "schedule": "cosine"}
+ADAMW = {"optimizer": "adamw", "weight_decay": 0.05, "warmup_epochs": 10, "decay_all": False, "end_lr": 1.125e-6}
 PUBLISHED = {
     ("densecl", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "schedule": "cosine", **MOCO},
     ("densecl", "coco-800e"): {"epochs": 800, "lr": 0.3, "schedule": "cosine", **MOCO},
@@ -36,6 +37,10 @@ PUBLISHED = {
     ("detcon_s", "imagenet-200e"): {"epochs": 200, "lr": 4.8, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
     ("vicreg", "imagenet-1000e"): {"epochs": 1000, "lr": 1.6, "batch_size": 2048, "weight_decay": 1e-6, **LARS},
     ("vicreg", "imagenet-100e"): {"epochs": 100, "lr": 0.6, "batch_size": 512, "weight_decay": 1e-6, **LARS},
+    ("vicregl", "imagenet-300e"): {"epochs": 300, "lr": 1.6, "batch_size": 2048, "weight_decay": 1e-6, **LARS},
+    ("vicregl", "imagenet-100e"): {"epochs": 100, "lr": 0.6, "batch_size": 512, "weight_decay": 1e-6, **LARS},
+    ("vicregl", "imagenet-convnext-small-100e"): {"epochs": 100, "lr": 1.125e-3, "batch_size": 384, **ADAMW},
+    ("vicregl", "imagenet-convnext-base-400e"): {"epochs": 400, "lr": 1.125e-3, "batch_size": 576, **ADAMW},
 }
 
 
