@@ -114,3 +114,21 @@ def byol_views(image_size: int, crop_scale: tuple[float, float], blur_size: int 
     """Return BYOL's two views, which differ in blur and solarisation (arXiv 2006.07733, Appendix B, Table 6)."""
     first = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.2, 0.1), blur_probability=1.0, blur_size=blur_size)
     return RandomViews((first, replace(first, blur_probability=0.1, solarise_probability=0.2)))
+
+
+def dino_views(
+    image_size: int,
+    crop_scale: tuple[float, float],
+    local_size: int,
+    local_scale: tuple[float, float],
+    local_views: int,
+) -> RandomViews:
+    """Return DINO's two global views, which are BYOL's, and its local ones (arXiv 2104.14294, Section 3.2).
+
+    The blur is as many pixels wide in local views as in global ones, as in the released code.
+
+    # NOTE: the released code enlarges crops bicubically, `crop` bilinearly.
+    """
+    large = byol_views(image_size, crop_scale)
+    small = replace(large.views[0], image_size=local_size, crop_scale=local_scale, blur_probability=0.5)
+    return multi_crop(large, replace(small, blur_size=round(224 * local_size / image_size)), local_views)
