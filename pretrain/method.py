@@ -35,7 +35,7 @@ class Views:
     """The views of a sample, or of a batch of B samples (a leading dimension B everywhere).
 
     Attributes:
-        images: One (B, 3, H, W) float32 tensor a view, normalised.
+        images: One (B, 3, H, W) float32 tensor a view, normalised; the views may differ in H and W.
         boxes: One (B, 4) tensor a view: the crop's x0, y0, x1, y1 in pixels of the original image.
         flips: One (B,) bool tensor a view: whether the crop was then mirrored horizontally.
         index: The samples' numbers, (B,).

@@ -31,8 +31,8 @@ class View:
         jitter_probability: Probability of the jitter.
         grey_probability: Probability of greyscale.
         blur_probability: Probability of the blur.
-        blur_sigma: Bounds of its standard deviation, in pixels of a view of 224; smaller views are blurred in
-            proportion.
+        blur_sigma: Bounds of its standard deviation, in pixels of a view of `blur_size`.
+        blur_size: Side of the view that `blur_sigma` was published for; others are blurred in proportion.
         solarise_probability: Probability of the solarisation.
     """
 
@@ -44,6 +44,7 @@ class View:
     grey_probability: float = 0.2
     blur_probability: float = 0.5
     blur_sigma: tuple[float, float] = (0.1, 2.0)
+    blur_size: int = 224
     solarise_probability: float = 0.0
 
     def draw(self, image: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Box, bool]:
@@ -65,7 +66,7 @@ class View:
         if greys:
             image = greyscale(image)
         if blurs:
-            image = blur(image, generator.uniform(*self.blur_sigma) * self.image_size / 224)
+            image = blur(image, generator.uniform(*self.blur_sigma) * self.image_size / self.blur_size)
         if self.solarise_probability and generator.random() < self.solarise_probability:
             image = solarise(image)
         return image
@@ -73,7 +74,7 @@ class View:
 
 @dataclass(frozen=True)
 class RandomViews:
-    """Views of one image, each drawn on its own.
+    """Views of one image, each drawn on its own and as large as its `View` says.
 
     Attributes:
         views: How each of them is drawn, in order.
@@ -96,6 +97,11 @@ class RandomViews:
 def twice(view: View) -> RandomViews:
     """Return an augmentation of two views that are drawn alike."""
     return RandomViews((view, view))
+
+
+def multi_crop(large: RandomViews, small: View, count: int) -> RandomViews:
+    """Return the large views, then `count` small ones (SwAV, arXiv 2006.09882, Section 3.3)."""
+    return RandomViews((*large.views, *[small] * count))
 
 
 def simclr_views(image_size: int, crop_scale: tuple[float, float], strength: float) -> RandomViews:
