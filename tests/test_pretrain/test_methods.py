@@ -215,7 +215,7 @@ def test_backbones_declare_their_maps():
             assert found.shape == (1, channels, 64 // stride, 96 // stride)
         norms = {name: value for name, value in backbone.state_dict().items() if name.endswith("bn2.weight")}
         assert all(bool((value == 1).all()) for value in norms.values())
-    assert set(backbones.names()) == {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"}
+    assert {"resnet18", "resnet50", "vit_small_patch16"} < set(backbones.names())
 
 
 def test_unknown_names_come_with_the_closest():
