@@ -83,3 +83,40 @@ def test_drop_path_acts_in_training_only():
 def test_an_unknown_architecture_is_refused_with_a_guess():
     with pytest.raises(DensebenchError, match="Did you mean 'vit_small_patch16'"):
         backbones.build("vit_small_p16")
+
+
+@torch.no_grad()
+def test_a_convnext_is_timm_s_with_its_final_norm_everywhere():
+    ours, batch = randomised(backbones.build("convnext_tiny")), images(64, 96)
+    theirs = timm.create_model("convnext_tiny", num_classes=0).eval()
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    maps = ours.stages(batch)
+    for found, expected, stride in zip(maps[:3], theirs.forward_intermediates(batch)[1], (4, 8, 16), strict=False):
+        torch.testing.assert_close(found, expected)
+        assert found.shape[2:] == (64 // stride, 96 // stride)
+    torch.testing.assert_close(maps[3], theirs.head.norm(theirs.forward_features(batch)))
+    assert ours.layout.channels == (96, 192, 384, 768)
+
+
+def test_a_convnext_s_branches_are_not_silent_and_drop_in_training_only():
+    network, batch = backbones.build("convnext_tiny", seed=0), images()
+    names, whole = list(network.state_dict()), network(batch)
+    network.drop_path(0.5)
+    assert list(network.state_dict()) == names and torch.equal(network.eval()(batch), whole)
+    assert not torch.allclose(network.train()(batch), whole)
+
+
+@torch.no_grad()
+def test_a_wide_resnet_has_every_channel_count_doubled():
+    narrow, wide = backbones.build("resnet50", seed=0), backbones.build("resnet50x2", seed=0).eval()
+    assert wide.state_dict().keys() == narrow.state_dict().keys()
+    for name, tensor in narrow.state_dict().items():
+        doubled = [2 * size for size in tensor.shape]
+        doubled[2:] = tensor.shape[2:]
+        if name == "conv1.weight":
+            doubled[1] = 3
+        assert list(wide.state_dict()[name].shape) == doubled
+    maps = wide.stages(images())
+    assert tuple(one.shape[1] for one in maps) == wide.layout.channels == (512, 1024, 2048, 4096)
+    std = wide.layer1[0].conv1.weight.std().item()  # Kaiming, by fan-out
+    assert std == pytest.approx((2 / 128) ** 0.5, rel=0.05)
