@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from benchmark import backbones, parity
+from benchmark import backbones, networks, parity
 from benchmark.certificate import Certificate, StageParity
 from benchmark.quiet import quiet
 from benchmark.source import Source
@@ -173,7 +173,7 @@ def _rename(tensors: Mapping[str, Tensor], family: ModuleType) -> tuple[dict[str
         if renamed in state:
             collisions.append(name)
         else:
-            state[renamed] = (tensor.float() if tensor.is_floating_point() else tensor).detach().clone()
+            state[renamed] = (tensor.float() if tensor.is_floating_point() else tensor).detach()
     return state, collisions
 
 
@@ -181,5 +181,5 @@ def _build(to: Target, family: ModuleType, arch: str) -> nn.Module:
     config = family.config(arch)
     with quiet(), torch.random.fork_rng(devices=[]):
         package = importlib.import_module(f"{to}.models.backbones")
-        backbone: nn.Module = getattr(package, config.pop("type"))(**config)
-    return backbone
+        build = getattr(package, config.pop("type"))
+        return networks.bare(lambda: build(**config))

@@ -18,7 +18,7 @@ from pretrain.errors import DensebenchError, UsageError, unknown
 
 LAST = "general"  # asked where no other format fits
 
-__all__ = ["detect", "load", "names", "no_format", "single"]
+__all__ = ["detect", "fits", "load", "names", "no_format", "single"]
 
 
 def names() -> list[str]:
@@ -49,8 +49,7 @@ def detect(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
         DensebenchError: No format fits.
         UsageError: Several fit.
     """
-    described = [name for name in names() if name != LAST]
-    fitting = {name: module for name in described if (module := load(name)).matches(tree, metadata)}
+    fitting = {name: load(name) for name in fits(tree, metadata)}
     refined = {name for module in fitting.values() for name in getattr(module, "REFINES", ())}
     found = [module for name, module in fitting.items() if name not in refined]
     if len(found) > 1:
@@ -60,6 +59,11 @@ def detect(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
     if load(LAST).matches(tree, metadata):
         return load(LAST)
     raise no_format(path, tree)
+
+
+def fits(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
+    """Return the described formats that a file's names fit, those included that stand back."""
+    return [name for name in names() if name != LAST and load(name).matches(tree, metadata)]
 
 
 def single(path: Path, wanted: str | None) -> None:
