@@ -30,6 +30,8 @@ class Source:
         channel_order: "RGB" or "BGR".
         meta: What the file says of its pretraining; empty for a stranger's file.
         notes: What happened on the way that one should know, a sentence each.
+        traits: What the network has beyond its architecture and a converted backbone must have, such as
+            `{"padding": "same"}`; handed to the family's `config`.
     """
 
     format: str
@@ -43,6 +45,7 @@ class Source:
     channel_order: str = "RGB"
     meta: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    traits: dict[str, Any] = field(default_factory=dict)
 
 
 def outputs_of(*modules: str) -> Callable[[nn.Module, Tensor], list[Tensor]]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pretrain.errors import DensebenchError, UsageError, unknown
 
-LAST = "general"  # asked where no other format fits
+LAST = ("lightning", "general")  # asked in this order where no other format fits
 
 __all__ = ["detect", "load", "names", "no_format", "single"]
 
@@ -49,7 +49,7 @@ def detect(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
         DensebenchError: No format fits.
         UsageError: Several fit.
     """
-    described = [name for name in names() if name != LAST]
+    described = [name for name in names() if name not in LAST]
     fitting = {name: module for name in described if (module := load(name)).matches(tree, metadata)}
     refined = {name for module in fitting.values() for name in getattr(module, "REFINES", ())}
     found = [module for name, module in fitting.items() if name not in refined]
@@ -57,8 +57,9 @@ def detect(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
         raise UsageError(f"{path} fits several formats: {', '.join(fitting)}.", "Name one with --format.")
     if found:
         return found[0]
-    if load(LAST).matches(tree, metadata):
-        return load(LAST)
+    for name in LAST:
+        if load(name).matches(tree, metadata):
+            return load(name)
     raise no_format(path, tree)
 
 
