@@ -46,6 +46,7 @@ class Naming:
         heads: Beginnings of names that belong to a trunk's head, after the trunk's prefix.
         beside: Beginnings of names beside the trunks, which are left out.
         rename: Turns a name after the prefix into torchvision's.
+        landmark: The first convolution's name after the prefix, where `rename` would take torchvision's names, too.
         evidence: A key beside the container that tells this code base from others of the same names.
     """
 
@@ -54,6 +55,7 @@ class Naming:
     heads: tuple[str, ...] = ("fc.",)
     beside: tuple[str, ...] = ()
     rename: Callable[[str], str] = str
+    landmark: str | None = None
     evidence: str | None = None
 
     def matches(self, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
@@ -62,7 +64,7 @@ class Naming:
 
     def found(self, tree: Mapping[str, Any]) -> list[Trunk]:
         """Return the trunks that a file holds."""
-        return [trunk for trunk in self.trunks if LANDMARK in self._trunk(tree, trunk)]
+        return [trunk for trunk in self.trunks if self._is_there(tree, trunk)]
 
     def read(
         self, path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None
@@ -121,6 +123,11 @@ class Naming:
             return f"another network ({other.name})"
         return "beside the trunk" if name.startswith(self.beside) else NO_WEIGHT
 
+    def _is_there(self, tree: Mapping[str, Any], trunk: Trunk) -> bool:
+        if self.landmark is not None:
+            return trunk.prefix + self.landmark in _inside(tree, trunk.container)
+        return LANDMARK in self._trunk(tree, trunk)
+
     def _trunk(self, tree: Mapping[str, Any], trunk: Trunk) -> dict[str, Tensor]:
         """Return a trunk's tensors, its head's among them, under torchvision's names."""
         start = trunk.prefix
@@ -137,6 +144,7 @@ class Naming:
             for trunk in self.trunks
             if trunk.container == taken.container and trunk is not taken
             for prefix in (trunk.prefix, *trunk.doubles)
+            if prefix
         )
         heads = tuple(taken.prefix + head for head in self.heads)
         known += (*self.beside, *taken.doubles, *heads)

@@ -188,6 +188,7 @@ class _Run:
             mean=self.backbone.mean,
             std=self.backbone.std,
             channel_order=self.backbone.channel_order,
+            traits=self.backbone.traits,
         )
 
     def _finetune(

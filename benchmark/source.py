@@ -37,6 +37,8 @@ class Source:
         why: Why this one was taken.
         evidence: What tells the format.
         reasons: Why names are left out; what is not listed is no weight of the container.
+        traits: What the network has beyond its architecture and a converted backbone must have, such as
+            `{"padding": "same"}`; handed to the family's `config`.
     """
 
     format: str
@@ -55,6 +57,7 @@ class Source:
     why: str = "the only one"
     evidence: str = ""
     reasons: dict[str, str] = field(default_factory=dict)
+    traits: dict[str, Any] = field(default_factory=dict)
 
 
 def outputs_of(*modules: str) -> Callable[[nn.Module, Tensor], list[Tensor]]:

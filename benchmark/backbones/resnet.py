@@ -39,14 +39,19 @@ def rename(name: str) -> str:
     return name
 
 
-def config(arch: str, **overrides: Any) -> dict[str, Any]:
+def config(arch: str, *, padding: str = "", **overrides: Any) -> dict[str, Any]:
     """Return the mm* backbone, all four stages, for mmdet as for mmseg.
+
+    Args:
+        arch: One of `ARCHS`.
+        padding: "same" for a network that pads as TensorFlow does (`benchmark.same_padding`).
+        overrides: The protocol's own options.
 
     NOTE: `ResNet`, not the `ResNetV1c` (another stem) of mmseg's stock FCN files; `style="pytorch"` puts the
     stride on the 3x3 convolution, as torchvision and timm do.
     """
     return {
-        "type": "ResNet",
+        "type": "SamePaddedResNet" if padding == "same" else "ResNet",
         "depth": int(arch.removeprefix("resnet")),
         "num_stages": 4,
         "out_indices": (0, 1, 2, 3),
