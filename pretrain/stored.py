@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -101,6 +101,19 @@ class Stored:
     def is_floating_point(self) -> bool:
         """Tell whether its numbers are real ones."""
         return "float" in self.dtype
+
+    def permute(self, *order: int) -> Stored:
+        """Return it with its dimensions in another order."""
+        return replace(self, shape=tuple(self.shape[k] for k in order), strides=tuple(self.strides[k] for k in order))
+
+    def contiguous(self) -> Stored:
+        """Return itself: only numbers in memory can be moved."""
+        return self
+
+    def squeeze(self) -> Stored:
+        """Return it without its dimensions of size 1."""
+        kept = [place for place, size in enumerate(self.shape) if size != 1]
+        return replace(self, shape=tuple(self.shape[k] for k in kept), strides=tuple(self.strides[k] for k in kept))
 
     def tensor(self) -> Tensor:
         """Return it as a tensor of torch, mapped from the file; writing to it leaves the file as it is."""

@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
 from benchmark.source import Source, fill_counters, outputs_of
 from pretrain.errors import DensebenchError, unknown
+from pretrain.stored import Stored, is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 # What a BYOL experiment keeps, in the order of its named tuple, whose field names are not in the pickle.
 FIELDS = ("online_params", "target_params", "online_state", "target_state", "opt_state")
@@ -126,14 +128,14 @@ def _tensors(modules: Mapping[str, Any], prefix: str) -> tuple[dict[str, Tensor]
     for module, arrays in modules.items():
         place = _place(module.removeprefix(prefix)) if module.startswith(prefix) else None
         for name, array in arrays.items():
-            if not isinstance(array, Tensor) or place is None or name == "hidden":
+            if not is_tensor(array) or place is None or name == "hidden":
                 dropped.append(f"{module}.{name}")
             elif place.endswith("_ema"):
                 norm, kind = place.removesuffix("_ema").split("/")
                 if name == "average":
                     tensors[f"{norm}.running_{kind}"] = _vector(array)
                 elif name == "counter" and kind == "mean":
-                    tensors[f"{norm}.num_batches_tracked"] = array.long()
+                    tensors[f"{norm}.num_batches_tracked"] = _whole(array)
                 else:
                     dropped.append(f"{module}.{name}")
             else:
@@ -159,4 +161,9 @@ def _place(module: str) -> str | None:
 
 def _vector(array: Tensor) -> Tensor:
     """Return (1, 1, 1, C) as (C,); whatever has another shape stays as it is, and will not fit."""
-    return array.reshape(-1) if array.dim() == 4 and array.shape[:3].numel() == 1 else array
+    return array.squeeze() if array.dim() == 4 and tuple(array.shape[:3]) == (1, 1, 1) else array
+
+
+def _whole(counter: Any) -> Any:
+    """Return a counter as torch counts, in int64; one that only describes a file's stays as it is."""
+    return counter if isinstance(counter, Stored) else counter.long()
