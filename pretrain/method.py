@@ -108,6 +108,15 @@ class Method(nn.Module):
         """Do what comes before a step (EMA, schedules); `progress` runs from 0 to 1."""
         return
 
+    @torch.no_grad()
+    def features(self, views: Views) -> Tensor:
+        """Return the backbone's mean features of the first view, (B, C), by which collapse is recognised."""
+        backbone = self.export()
+        training = backbone.training
+        features: Tensor = backbone.eval()(views.images[0]).flatten(2).mean(dim=2)
+        backbone.train(training)
+        return features
+
     def collate(self, views: Sequence[Views]) -> Views:
         """Join samples' views into a batch."""
         return stack(views)
