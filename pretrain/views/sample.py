@@ -78,13 +78,19 @@ class RandomViews:
 
     Attributes:
         views: How each of them is drawn, in order.
+        same_flip: Mirror all of them or none.
     """
 
     views: tuple[View, ...]
+    same_flip: bool = False
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Views:
         """Draw the views of `sample`."""
-        images, boxes, flips = zip(*(view.draw(sample.image, generator) for view in self.views), strict=True)
+        views = self.views
+        if self.same_flip:
+            flip = float(generator.random() < views[0].flip)
+            views = tuple(replace(view, flip=flip) for view in views)
+        images, boxes, flips = zip(*(view.draw(sample.image, generator) for view in views), strict=True)
         return Views(
             images=list(images),
             boxes=[torch.tensor(box, dtype=torch.float32) for box in boxes],

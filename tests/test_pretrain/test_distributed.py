@@ -20,6 +20,19 @@ def start(file, **environment):
     return subprocess.Popen([sys.executable, PROGRAM, file], env={**os.environ, **plain, **environment})
 
 
+SHARED = (  # a method a line
+    "moco_v1",
+    "moco_v2",
+    "densecl",
+    "simclr",
+    "byol",
+    "vicreg",
+    "vicregl",
+    "dino",
+    "resim",
+)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """What `ranks.py` found alone, and as two processes with the variables that torchrun sets."""
@@ -43,7 +56,7 @@ def runs(tmp_path_factory):
     return {ranks: json.loads((folder / f"{ranks}.json").read_text()) for ranks in (1, 2)}
 
 
-@pytest.mark.parametrize("name", ["moco_v1", "moco_v2", "densecl", "simclr", "byol", "vicreg", "vicregl", "dino"])
+@pytest.mark.parametrize("name", SHARED)
 def test_two_processes_have_one_processs_loss(runs, name):
     one, two = runs[1][name], runs[2][name]
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)

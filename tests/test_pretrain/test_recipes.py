@@ -55,6 +55,9 @@ PUBLISHED = {
     ("vicregl", "imagenet-100e"): {"epochs": 100, "lr": 0.6, "batch_size": 512, "weight_decay": 1e-6, **LARS},
     ("vicregl", "imagenet-convnext-small-100e"): {"epochs": 100, "lr": 1.125e-3, "batch_size": 384, **ADAMW},
     ("vicregl", "imagenet-convnext-base-400e"): {"epochs": 400, "lr": 1.125e-3, "batch_size": 576, **ADAMW},
+    ("resim", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "schedule": "cosine", **MOCO},
+    ("resim", "imagenet-400e"): {"epochs": 400, "lr": 0.03, "schedule": "cosine", **MOCO},
+    ("resim", "imagenet-c4-200e"): {"epochs": 200, "lr": 0.03, "schedule": "cosine", **MOCO},
 }
 
 

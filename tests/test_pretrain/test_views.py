@@ -11,7 +11,7 @@ from pretrain.method import Sample, stack
 from pretrain.views import colour
 from pretrain.views.crop import crop, random_box
 from pretrain.views.normalise import MEAN, STD, normalise
-from pretrain.views.sample import View, byol_views, multi_crop, twice
+from pretrain.views.sample import RandomViews, View, byol_views, multi_crop, twice
 
 
 def photograph(height=90, width=120, seed=0):
@@ -48,6 +48,15 @@ def test_box_and_flip_say_where_every_pixel_went(seed):
 def test_both_flips_occur():
     flips = [bool(plain()(Sample(photograph(), 0), np.random.default_rng(s)).flips[0]) for s in range(40)]
     assert 8 < sum(flips) < 32
+
+
+def test_views_can_share_their_mirror():
+    sample, view = Sample(photograph(), 0), View(image_size=32)
+    shared, own = (RandomViews((view, view), same_flip=same) for same in (True, False))
+    flips = [shared(sample, np.random.default_rng(s)).flips for s in range(40)]
+    assert all(first == second for first, second in flips)
+    assert 8 < sum(bool(first) for first, _ in flips) < 32
+    assert any(first != second for first, second in (own(sample, np.random.default_rng(s)).flips for s in range(40)))
 
 
 def test_boxes_are_distributed_as_torchvisions():
