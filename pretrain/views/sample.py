@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pretrain.method import Sample, Views
-from pretrain.views.colour import blur, colour_jitter, greyscale, solarise
+from pretrain.views.colour import Colours, draw_jitter
 from pretrain.views.crop import Box, crop, random_box
 from pretrain.views.normalise import normalise
 
@@ -52,24 +52,20 @@ class View:
         height, width = image.shape[:2]
         box = random_box(height, width, generator, self.crop_scale)
         flip = bool(generator.random() < self.flip)
-        square = crop(image, box, self.image_size, flip)
-        return normalise(self._recolour(square, generator)), box, flip
+        colours = self.draw_colours(generator)
+        return normalise(colours.apply(crop(image, box, self.image_size, flip))), box, flip
 
-    def _recolour(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    def draw_colours(self, generator: np.random.Generator) -> Colours:
+        """Draw how the view is recoloured."""
         jitters, greys, blurs = generator.random(3) < (
             self.jitter_probability,
             self.grey_probability,
             self.blur_probability,
         )
-        if jitters:
-            image = colour_jitter(image, self.jitter, generator)
-        if greys:
-            image = greyscale(image)
-        if blurs:
-            image = blur(image, generator.uniform(*self.blur_sigma) * self.image_size / self.blur_size)
-        if self.solarise_probability and generator.random() < self.solarise_probability:
-            image = solarise(image)
-        return image
+        jitter = draw_jitter(self.jitter, generator) if jitters else ()
+        sigma = generator.uniform(*self.blur_sigma) * self.image_size / self.blur_size if blurs else 0.0
+        solarises = self.solarise_probability and generator.random() < self.solarise_probability
+        return Colours(jitter, bool(greys), sigma, bool(solarises))
 
 
 @dataclass(frozen=True)
