@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pretrain.backbones import Backbone
+
 Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
 IMAGENET_STD: Triple = (58.395, 57.12, 57.375)
@@ -77,23 +79,24 @@ class StateDict:
     beside: list[str]
 
 
-def open_state_dict(tree: Mapping[str, Any], containers: Sequence[str], landmark: str) -> StateDict | None:
+def open_state_dict(tree: Mapping[str, Any], containers: Sequence[str], landmarks: Sequence[str]) -> StateDict | None:
     """Find the state dict in a file's tree.
 
     Args:
         tree: The file's tree, as `pretrain.checkpoint.read_tensors` returns it.
         containers: Keys under which it may stand, best first; a flat file is its own state dict.
-        landmark: A tensor that tells that it is one, such as "conv1.weight".
+        landmarks: Tensors of which one tells that it is one, such as "conv1.weight".
 
     Returns:
-        The first that has the landmark, plain or under the prefix; None where there is none.
+        The first that has a landmark, plain or under the prefix; None where there is none.
     """
     for container in (*containers, None):
         state = tree if container is None else tree.get(container)
         if not isinstance(state, Mapping):
             continue
         tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
-        prefix = next((prefix for prefix in ("", "module.") if prefix + landmark in tensors), None)
+        starts = [prefix for prefix in ("", "module.") for landmark in landmarks if prefix + landmark in tensors]
+        prefix = starts[0] if starts else None
         if prefix is not None:
             beside = [str(name) for name in state if str(name) not in tensors]
             if container is not None:
@@ -132,3 +135,9 @@ def tensor_names(tree: Mapping[str, Any]) -> dict[str, Tensor]:
         elif isinstance(value, Mapping):
             found |= {f"{name}.{inner}": tensor for inner, tensor in tensor_names(value).items()}
     return found
+
+
+def own_maps(network: nn.Module, images: Tensor) -> list[Tensor]:
+    """Run a backbone of `pretrain.backbones`; its position embeddings fit themselves to the images."""
+    assert isinstance(network, Backbone)
+    return network.stages(images)

@@ -1,14 +1,20 @@
 """What the downstream half knows of architectures: one family a file, which names its members in `ARCHS`.
 
-A family has `rename(name)` (a source's plain name -> the mm* name), `config(arch)` (the mm* backbone),
-`channels(arch)` and `identify(tensors)`.
+A family has
+- `rename(name)`: a source's plain name, of whichever library -> the mm* name;
+- `identify(tensors)`: the architecture that plain names and shapes show;
+- `config(arch, size, **overrides)`: the mm* backbone for images of `size`, as a protocol for ResNets asks for it;
+- `channels(arch)` and `strides(arch)` of the four maps, and `STAGES`, what a certificate calls them;
+- `LANDMARKS`: tensors that tell that a state dict is of the family; `HEADS`: beginnings of a linear classifier's names;
+- `INIT`: what `pretrain.backbones` draws its weights from;
+- `image_size(arch, tensors)`: the size that position embeddings belong to, None where there are none.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -17,7 +23,7 @@ from pretrain.errors import unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["family", "identify", "names"]
+__all__ = ["family", "has_landmark", "identify", "landmarks", "names"]
 
 
 def names() -> list[str]:
@@ -38,9 +44,19 @@ def family(arch: str) -> ModuleType:
 
 
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
-    """Tell the architecture from the tensors' plain names; None where it is none of ours."""
+    """Tell the architecture from the tensors' plain names and shapes; None where it is none of ours."""
     found = (module.identify(tensors) for module in _families())
     return next((arch for arch in found if arch is not None), None)
+
+
+def landmarks() -> tuple[str, ...]:
+    """Return the names of which a trunk has one: its first convolution's, in each library's naming."""
+    return tuple(name for module in _families() for name in module.LANDMARKS)
+
+
+def has_landmark(names: Container[str]) -> bool:
+    """Tell whether names without prefix may be those of a trunk."""
+    return any(name in names for name in landmarks())
 
 
 def _families() -> list[ModuleType]:

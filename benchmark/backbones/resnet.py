@@ -16,21 +16,37 @@ _BLOCKS = {
     "resnet50": (3, 4, 6, 3),
     "resnet101": (3, 4, 23, 3),
     "resnet152": (3, 8, 36, 3),
+    "resnet200": (3, 24, 36, 3),
 }
 _BASIC = ("resnet18", "resnet34")  # two 3x3 convolutions a block; the others have bottlenecks
 _IN_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(.+)")
 
-ARCHS = tuple(_BLOCKS)
+ARCHS = (*_BLOCKS, *(f"{arch}x{times}" for arch in _BLOCKS if arch not in _BASIC for times in (2, 4)))
+LANDMARKS = ("conv1.weight",)
+HEADS = ("fc.weight", "fc.bias")
+STAGES = ("C2", "C3", "C4", "C5")
+INIT = "kaiming_fan_out"
 
 
 def blocks(arch: str) -> tuple[int, int, int, int]:
     """Return the number of residual blocks of the four stages."""
-    return _BLOCKS[arch]
+    return _BLOCKS[arch.partition("x")[0]]
+
+
+def width(arch: str) -> int:
+    """Return the factor on every channel count: 2 for resnet50x2, as SimCLR and BYOL name it."""
+    return int(arch.partition("x")[2] or 1)
 
 
 def channels(arch: str) -> tuple[int, int, int, int]:
     """Return the channels of C2 to C5, the maps at strides 4, 8, 16 and 32."""
-    return (64, 128, 256, 512) if arch in _BASIC else (256, 512, 1024, 2048)
+    c2 = 64 if arch in _BASIC else 256 * width(arch)
+    return (c2, 2 * c2, 4 * c2, 8 * c2)
+
+
+def strides(arch: str) -> tuple[int, int, int, int]:
+    """Return the strides of C2 to C5 where no protocol dilates them."""
+    return (4, 8, 16, 32)
 
 
 def rename(name: str) -> str:
@@ -38,15 +54,17 @@ def rename(name: str) -> str:
     return name
 
 
-def config(arch: str, **overrides: Any) -> dict[str, Any]:
-    """Return the mm* backbone, all four stages, for mmdet as for mmseg.
+def config(arch: str, size: tuple[int, int] | None = None, **overrides: Any) -> dict[str, Any]:
+    """Return the mm* backbone, all four stages, for mmdet as for mmseg; `size` makes no difference.
 
     NOTE: `ResNet`, not the `ResNetV1c` (another stem) of mmseg's stock FCN files; `style="pytorch"` puts the
-    stride on the 3x3 convolution, as torchvision and timm do.
+    stride on the 3x3 convolution, as torchvision and timm do. mm* know no depth 200: `DeepResNet` is ours.
     """
+    depth, stem = int(arch.partition("x")[0].removeprefix("resnet")), 64 * width(arch)
     return {
-        "type": "ResNet",
-        "depth": int(arch.removeprefix("resnet")),
+        "type": "ResNet" if depth < 200 else "DeepResNet",
+        "depth": depth,
+        **({"stem_channels": stem, "base_channels": stem} if stem > 64 else {}),
         "num_stages": 4,
         "out_indices": (0, 1, 2, 3),
         "style": "pytorch",
@@ -58,8 +76,12 @@ def config(arch: str, **overrides: Any) -> dict[str, Any]:
     }
 
 
+def image_size(arch: str, tensors: Mapping[str, Tensor]) -> None:
+    """Return None: there are no position embeddings."""
+
+
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
-    """Tell the architecture from plain names: the blocks of each stage and the kind of block.
+    """Tell the architecture from plain names: the blocks of each stage, the kind of block, the stem's width.
 
     A tensor too many or too few does not mislead: a block counts when it has three tensors, and most of the
     blocks decide on their kind.
@@ -72,5 +94,6 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
     whole = {place: names for place, names in layers.items() if len(names) >= 3}
     counts = Counter(stage for stage, _ in whole)
     bottlenecks = sum("conv3.weight" in names for names in whole.values())
-    found = (tuple(counts[stage] for stage in (1, 2, 3, 4)), 2 * bottlenecks < len(whole))
-    return next((arch for arch in ARCHS if (blocks(arch), arch in _BASIC) == found), None)
+    basic, times = 2 * bottlenecks < len(whole), tensors["conv1.weight"].shape[0] // 64
+    found = (tuple(counts[stage] for stage in (1, 2, 3, 4)), basic, times)
+    return next((arch for arch in ARCHS if (blocks(arch), arch in _BASIC, width(arch)) == found), None)

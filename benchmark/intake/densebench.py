@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import pretrain.backbones
 from benchmark import backbones
 from benchmark.intake import single
-from benchmark.source import Source
+from benchmark.source import Source, own_maps
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError
 
@@ -44,7 +44,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         tensors=tensors,
         dropped=[],
         network=lambda: _network(meta.arch, tensors),
-        stage_maps=_stage_maps,
+        stage_maps=own_maps,
         mean=meta.mean,
         std=meta.std,
         channel_order=meta.channel_order,
@@ -56,8 +56,3 @@ def _network(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     network = pretrain.backbones.build(arch, seed=0)
     network.load_state_dict(tensors, strict=True)
     return network.eval()
-
-
-def _stage_maps(network: nn.Module, images: Tensor) -> list[Tensor]:
-    assert isinstance(network, pretrain.backbones.Backbone)
-    return network.stages(images)

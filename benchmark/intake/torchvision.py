@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from benchmark import backbones
 from benchmark.intake import no_format, single
-from benchmark.source import Source, fill_counters, open_state_dict, outputs_of
+from benchmark.library import network_of, torchvision_name
+from benchmark.source import Source, fill_counters, open_state_dict
 from pretrain.errors import DensebenchError
 
 CONTAINERS = ("state_dict", "model")
-HEAD = ("fc.weight", "fc.bias")
+LANDMARKS = ("conv1.weight", "conv_proj.weight", "features.0.0.weight")  # of a ResNet, a ViT, a ConvNeXt
 
 # Files that torchvision published before it had weight enums.
 _FORMER = (
@@ -28,7 +27,7 @@ _FORMER = (
 
 def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     """Tell whether the plain names stand where torchvision's files have them."""
-    return open_state_dict(tree, CONTAINERS, "conv1.weight") is not None
+    return open_state_dict(tree, CONTAINERS, LANDMARKS) is not None
 
 
 def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None) -> Source:
@@ -39,7 +38,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         UsageError: One of several networks is wanted.
     """
     single(path, wanted)
-    state = open_state_dict(tree, CONTAINERS, "conv1.weight")
+    state = open_state_dict(tree, CONTAINERS, LANDMARKS)
     if state is None:
         raise no_format(path, tree)
     tensors, notes = fill_counters(state.tensors)
@@ -50,22 +49,15 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
             f"Served: {', '.join(backbones.names())}.",
         )
 
-    def network() -> nn.Module:
-        import torchvision
-
-        model: nn.Module = torchvision.models.get_model(arch, weights=None)
-        head = tensors.get("fc.weight")
-        model.fc = nn.Identity() if head is None else nn.Linear(head.shape[-1], head.shape[0])
-        model.load_state_dict(tensors, strict=True)
-        return model.eval()
-
+    heads = backbones.family(arch).HEADS
+    network, stage_maps = network_of(arch, tensors, library="torchvision")
     return Source(
         format="torchvision",
         arch=arch,
-        tensors={name: tensor for name, tensor in tensors.items() if name not in HEAD},
-        dropped=[state.prefix + name for name in HEAD if name in tensors] + state.beside,
+        tensors={name: tensor for name, tensor in tensors.items() if not name.startswith(heads)},
+        dropped=[state.prefix + name for name in tensors if name.startswith(heads)] + state.beside,
         network=network,
-        stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
+        stage_maps=stage_maps,
         notes=notes,
     )
 
@@ -74,7 +66,9 @@ def published(arch: str) -> dict[str, str]:
     """Return torchvision's published files of an architecture: first 8 digits of the sha256 -> name."""
     import torchvision
 
-    urls = [weights.url for weights in torchvision.models.get_model_weights(arch)]
+    if (name := torchvision_name(arch)) is None:
+        return {}
+    urls = [weights.url for weights in torchvision.models.get_model_weights(name)]
     stems = [url.rpartition("/")[2].removesuffix(".pth") for url in urls]
     stems += [stem for stem in _FORMER if stem.startswith(f"{arch}-")]
     return {stem.rpartition("-")[2]: f"{stem}.pth" for stem in stems}

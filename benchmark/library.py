@@ -1,0 +1,178 @@
+"""The networks that plain names belong to, as timm or torchvision build them: what a conversion is held against.
+
+Each is loaded strictly with every tensor that a file has for it, its classifier's among them, and runs to four maps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from benchmark import backbones
+from benchmark.source import outputs_of
+from pretrain.backbones import build
+from pretrain.backbones.vit import resize_positions
+
+Maps = Callable[[nn.Module, Tensor], list[Tensor]]
+
+
+def torchvision_name(arch: str) -> str | None:
+    """Return torchvision's name of an architecture, None where it has none."""
+    if arch.startswith("vit_"):
+        return {"vit_base_patch16": "vit_b_16", "vit_large_patch16": "vit_l_16"}.get(arch)
+    plain = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+    return arch if arch in plain or arch.startswith("convnext_") else None
+
+
+def network_of(arch: str, tensors: Mapping[str, Tensor], *, library: str) -> tuple[Callable[[], nn.Module], Maps]:
+    """Return how to build a library's network with these tensors, and how to run it to the four stages' maps.
+
+    Args:
+        arch: A name of `benchmark.backbones.names()`.
+        tensors: The network's, its classifier's among them, under the library's names without prefix.
+        library: "timm" or "torchvision"; of ResNets that a library lacks, the other's or our own is taken.
+    """
+    family = arch.partition("_")[0] if "_" in arch else "resnet"
+    make, maps = {
+        ("resnet", "timm"): (_timm_resnet, outputs_of("layer1", "layer2", "layer3", "layer4")),
+        ("resnet", "torchvision"): (_torchvision_resnet, outputs_of("layer1", "layer2", "layer3", "layer4")),
+        ("vit", "timm"): (_timm_vit, _timm_vit_maps),
+        ("vit", "torchvision"): (_torchvision_vit, _torchvision_vit_maps),
+        ("convnext", "timm"): (_timm_convnext, _timm_convnext_maps),
+        ("convnext", "torchvision"): (_torchvision_convnext, _torchvision_convnext_maps),
+    }[family, library]
+
+    def network() -> nn.Module:
+        model: nn.Module = make(arch, tensors)
+        model.load_state_dict(tensors, strict=True)
+        return model.eval()
+
+    return network, maps
+
+
+def _classes(tensors: Mapping[str, Tensor], name: str) -> int:
+    return tensors[name].shape[0] if name in tensors else 0
+
+
+def _timm_resnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    import timm
+
+    classes = _classes(tensors, "fc.weight")
+    if "x" in arch:  # wide as SimCLR's and BYOL's are: no library has them
+        wide: nn.Module = build(arch, seed=0)
+        if classes:
+            wide.fc = nn.Linear(tensors["fc.weight"].shape[1], classes)
+        return wide
+    model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=classes)
+    return model
+
+
+def _torchvision_resnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    import torchvision
+
+    if torchvision_name(arch) is None:
+        return _timm_resnet(arch, tensors)
+    model: nn.Module = torchvision.models.get_model(arch, weights=None)
+    head = tensors.get("fc.weight")
+    model.fc = nn.Identity() if head is None else nn.Linear(head.shape[-1], head.shape[0])
+    return model
+
+
+def _vit_arguments(arch: str, positions: Tensor) -> dict[str, int]:
+    width, depth, heads, patch = backbones.family(arch).shape_of(arch)
+    side = math.isqrt(positions.shape[1] - 1)
+    return {"width": width, "depth": depth, "heads": heads, "patch": patch, "image": side * patch}
+
+
+def _timm_vit(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    from timm.models.vision_transformer import VisionTransformer
+
+    has = _vit_arguments(arch, tensors["pos_embed"])
+    model: nn.Module = VisionTransformer(
+        img_size=has["image"],
+        patch_size=has["patch"],
+        embed_dim=has["width"],
+        depth=has["depth"],
+        num_heads=has["heads"],
+        num_classes=_classes(tensors, "head.weight"),
+    )
+    return model
+
+
+def _timm_vit_maps(network: Any, images: Tensor) -> list[Tensor]:
+    """Run timm's modules; the position embeddings are interpolated by our method (timm's own smooths)."""
+    x = network.patch_embed.proj(images)  # (B, D, h, w)
+    grid = x.shape[-2:]
+    positions = resize_positions(network.pos_embed, network.patch_embed.grid_size, tuple(grid))
+    x = torch.cat([network.cls_token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
+    return _quarters(network.norm_pre(x + positions), network.blocks, network.norm, grid)
+
+
+def _torchvision_vit(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    from torchvision.models import VisionTransformer
+
+    has = _vit_arguments(arch, tensors["encoder.pos_embedding"])
+    model: nn.Module = VisionTransformer(
+        image_size=has["image"],
+        patch_size=has["patch"],
+        num_layers=has["depth"],
+        num_heads=has["heads"],
+        hidden_dim=has["width"],
+        mlp_dim=4 * has["width"],
+        num_classes=_classes(tensors, "heads.head.weight") or 1000,
+    )
+    if "heads.head.weight" not in tensors:
+        model.heads = nn.Identity()
+    return model
+
+
+def _torchvision_vit_maps(network: Any, images: Tensor) -> list[Tensor]:
+    """Run torchvision's modules; the position embeddings are interpolated by our method (torchvision has none)."""
+    x = network.conv_proj(images)  # (B, D, h, w)
+    grid = x.shape[-2:]
+    side = network.image_size // network.patch_size
+    positions = resize_positions(network.encoder.pos_embedding, (side, side), tuple(grid))
+    x = torch.cat([network.class_token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
+    return _quarters(x + positions, network.encoder.layers, network.encoder.ln, grid)
+
+
+def _quarters(tokens: Tensor, blocks: Any, norm: Any, grid: torch.Size) -> list[Tensor]:
+    """Return the patch tokens after each quarter of the blocks as maps, the last normed."""
+    maps = []
+    for number, block in enumerate(blocks, start=1):
+        tokens = block(tokens)
+        if number % (len(blocks) // 4) == 0:
+            normed = norm(tokens) if number == len(blocks) else tokens
+            maps.append(normed[:, 1:].transpose(1, 2).unflatten(2, tuple(grid)))
+    return maps
+
+
+def _timm_convnext(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    import timm
+
+    model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=_classes(tensors, "head.fc.weight"))
+    return model
+
+
+def _timm_convnext_maps(network: Any, images: Tensor) -> list[Tensor]:
+    *maps, last = outputs_of("stages.0", "stages.1", "stages.2", "stages.3")(network, images)
+    return [*maps, network.head.norm(last)]
+
+
+def _torchvision_convnext(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    import torchvision
+
+    classes = _classes(tensors, "classifier.2.weight")
+    model: Any = torchvision.models.get_model(arch, weights=None, num_classes=classes or 1000)
+    if not classes:
+        model.classifier = model.classifier[:1]
+    return cast(nn.Module, model)
+
+
+def _torchvision_convnext_maps(network: Any, images: Tensor) -> list[Tensor]:
+    *maps, last = outputs_of("features.1", "features.3", "features.5", "features.7")(network, images)
+    return [*maps, network.classifier[0](last)]
