@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from benchmark import backbones, parity
+from benchmark import backbones, networks, parity
 from benchmark.certificate import Certificate, StageParity
 from benchmark.quiet import quiet
 from benchmark.source import Source
@@ -34,6 +34,7 @@ class Backbone:
         std: Input standard deviation, likewise.
         channel_order: "RGB" or "BGR".
         meta: Method, recipe, data, epochs and seed of the pretraining, where the file says so.
+        traits: What the backbone is built with beyond its architecture, such as `{"padding": "same"}`.
     """
 
     arch: str
@@ -43,6 +44,7 @@ class Backbone:
     std: tuple[float, float, float]
     channel_order: str
     meta: dict[str, Any] = field(default_factory=dict)
+    traits: dict[str, Any] = field(default_factory=dict)
 
 
 def certify(
@@ -70,7 +72,7 @@ def certify(
     family = backbones.family(source.arch)
     state, collisions = _rename(source.tensors, family)
     size = family.image_size(source.arch, state)
-    target = _build(to, family.config(source.arch, size))
+    target = _build(to, family.config(source.arch, size=size, **source.traits))
     state = parity.shaped_like(state, target.state_dict())
     fit = _fit(target.state_dict(), state, collisions)
     reasons = [*suspicions, *fit.reasons()]
@@ -100,10 +102,12 @@ def certify(
         allow_untrained=untrained and allow_untrained,
         position_embedding=family.resized(source.arch, state, size)[1] if size else None,
         known_file=known_file,
+        traits=source.traits,
         notes=[*source.notes, *_widened(source.tensors)],
         reasons=reasons,
     )
-    return Backbone(source.arch, state, certificate, source.mean, source.std, source.channel_order, source.meta)
+    inputs = (source.mean, source.std, source.channel_order)
+    return Backbone(source.arch, state, certificate, *inputs, source.meta, source.traits)
 
 
 @dataclass(frozen=True)
@@ -180,13 +184,14 @@ def _rename(tensors: Mapping[str, Tensor], family: ModuleType) -> tuple[dict[str
         if renamed in state:
             collisions.append(name)
         else:
-            state[renamed] = (tensor.float() if tensor.is_floating_point() else tensor).detach().clone()
+            state[renamed] = (tensor.float() if tensor.is_floating_point() else tensor).detach()
     return state, collisions
 
 
 def _build(to: Target, config: dict[str, Any]) -> nn.Module:
     with quiet(), torch.random.fork_rng(devices=[]):
-        importlib.import_module("benchmark.backbones.networks")
-        kind = importlib.import_module(f"{to}.registry").MODELS.get(config.pop("type"))
-        backbone: nn.Module = kind(**config)
-    return backbone
+        import benchmark.backbones.targets
+        import benchmark.same_padding  # noqa: F401 (these imports register)
+
+        models = importlib.import_module(f"{to}.registry").MODELS
+        return networks.bare(lambda: models.build(config))

@@ -13,45 +13,51 @@ import torch
 from torch import Tensor, nn
 
 from benchmark import backbones
+from benchmark.networks import filled
 from benchmark.source import outputs_of
 from pretrain.backbones import build
 from pretrain.backbones.vit import resize_positions
 
-Maps = Callable[[nn.Module, Tensor], list[Tensor]]
+STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
-def torchvision_name(arch: str) -> str | None:
-    """Return torchvision's name of an architecture, None where it has none."""
-    if arch.startswith("vit_"):
-        return {"vit_base_patch16": "vit_b_16", "vit_large_patch16": "vit_l_16"}.get(arch)
-    plain = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-    return arch if arch in plain or arch.startswith("convnext_") else None
-
-
-def network_of(arch: str, tensors: Mapping[str, Tensor], *, library: str) -> tuple[Callable[[], nn.Module], Maps]:
-    """Return how to build a library's network with these tensors, and how to run it to the four stages' maps.
+def network(library: str, arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Build a library's network in eval mode with these tensors.
 
     Args:
+        library: "timm" or "torchvision"; a ResNet that it lacks is taken from timm or is our own.
         arch: A name of `benchmark.backbones.names()`.
         tensors: The network's, its classifier's among them, under the library's names without prefix.
-        library: "timm" or "torchvision"; of ResNets that a library lacks, the other's or our own is taken.
+
+    Raises:
+        RuntimeError: A tensor is missing, left over, or of another shape.
     """
-    family = arch.partition("_")[0] if "_" in arch else "resnet"
-    make, maps = {
-        ("resnet", "timm"): (_timm_resnet, outputs_of("layer1", "layer2", "layer3", "layer4")),
-        ("resnet", "torchvision"): (_torchvision_resnet, outputs_of("layer1", "layer2", "layer3", "layer4")),
-        ("vit", "timm"): (_timm_vit, _timm_vit_maps),
-        ("vit", "torchvision"): (_torchvision_vit, _torchvision_vit_maps),
-        ("convnext", "timm"): (_timm_convnext, _timm_convnext_maps),
-        ("convnext", "torchvision"): (_torchvision_convnext, _torchvision_convnext_maps),
-    }[family, library]
+    make = {
+        ("resnet", "timm"): _timm_resnet,
+        ("resnet", "torchvision"): _torchvision_resnet,
+        ("vit", "timm"): _timm_vit,
+        ("vit", "torchvision"): _torchvision_vit,
+        ("convnext", "timm"): _timm_convnext,
+        ("convnext", "torchvision"): _torchvision_convnext,
+    }[_family(arch), library]
+    return filled(lambda: make(arch, tensors), tensors)
 
-    def network() -> nn.Module:
-        model: nn.Module = make(arch, tensors)
-        model.load_state_dict(tensors, strict=True)
-        return model.eval()
 
-    return network, maps
+def stage_maps(library: str, arch: str, network: nn.Module, images: Tensor) -> list[Tensor]:
+    """Run a library's network on images (B, 3, H, W) and return the four stages' maps, finest first."""
+    run: Callable[[nn.Module, Tensor], list[Tensor]] = {
+        ("resnet", "timm"): outputs_of(*STAGES),
+        ("resnet", "torchvision"): outputs_of(*STAGES),
+        ("vit", "timm"): _timm_vit_maps,
+        ("vit", "torchvision"): _torchvision_vit_maps,
+        ("convnext", "timm"): _timm_convnext_maps,
+        ("convnext", "torchvision"): _torchvision_convnext_maps,
+    }[_family(arch), library]
+    return run(network, images)
+
+
+def _family(arch: str) -> str:
+    return backbones.family(arch).__name__.rpartition(".")[2]
 
 
 def _classes(tensors: Mapping[str, Tensor], name: str) -> int:
@@ -74,7 +80,7 @@ def _timm_resnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
 def _torchvision_resnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     import torchvision
 
-    if torchvision_name(arch) is None:
+    if arch not in torchvision.models.list_models():
         return _timm_resnet(arch, tensors)
     model: nn.Module = torchvision.models.get_model(arch, weights=None)
     head = tensors.get("fc.weight")

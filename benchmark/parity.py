@@ -66,14 +66,14 @@ def compare(
     """
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         network = source.network().float().eval()
-        target.load_state_dict(state, strict=True)
+        target.load_state_dict(state, strict=True, assign=True)
         target.float().eval()
         shapes = sizes(family.strides(source.arch)[-1], native)
         rows = _rows("own", source, network, target, family.STAGES, shapes)
         _randomise(network)
         values = network.state_dict()
         probe = {family.rename(name): values[name] for name in source.tensors}
-        target.load_state_dict(shaped_like(probe, target.state_dict()), strict=True)
+        target.load_state_dict(shaped_like(probe, target.state_dict()), strict=True, assign=True)
         return rows + _rows("probe", source, network, target, family.STAGES, shapes)
 
 
@@ -135,8 +135,9 @@ def _rows_at(
 def _randomise(network: nn.Module) -> None:
     """Give every norm layer, layer scale and bias values of its own: all that has one dimension."""
     generator = torch.Generator().manual_seed(_SEED)
-    for name, tensor in network.state_dict(keep_vars=True).items():
-        if tensor.squeeze().dim() != 1 or not tensor.is_floating_point():
-            continue
-        low = -0.5 if name.endswith(("bias", "running_mean")) else 0.5
-        tensor.copy_(torch.rand(tensor.shape, generator=generator) + low)
+    values = network.state_dict()
+    for name, tensor in values.items():
+        if tensor.squeeze().dim() == 1 and tensor.is_floating_point():
+            low = -0.5 if name.endswith(("bias", "running_mean")) else 0.5
+            values[name] = torch.rand(tensor.shape, generator=generator) + low
+    network.load_state_dict(values, strict=True, assign=True)  # not in place: they may be the checkpoint's

@@ -1,20 +1,21 @@
-"""Formats that put plain ResNets, torchvision's names and all, behind prefixes."""
+"""Formats that put plain networks, torchvision's or timm's names and all, behind prefixes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
-from benchmark.source import Source, fill_counters, outputs_of
+from benchmark.source import Source, built_by, fill_counters
 from pretrain.errors import DensebenchError, unknown
+from pretrain.stored import Stored, is_tensor
 
-LANDMARK = "conv1.weight"
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NO_WEIGHT = "no weight of the network"
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class Naming:
     Attributes:
         format: Its name.
         trunks: The networks that its files may hold; the first that is there is taken.
-        heads: Beginnings of names that belong to a trunk's head, after the trunk's prefix.
+        heads: Beginnings of names that belong to a trunk's head, after the trunk's prefix; its family's are added.
         beside: Beginnings of names beside the trunks, which are left out.
-        rename: Turns a name after the prefix into torchvision's.
+        rename: Turns a name after the prefix into torchvision's or timm's.
+        landmark: The first convolution's name after the prefix, where `rename` would take plain names, too.
         evidence: A key beside the container that tells this code base from others of the same names.
     """
 
@@ -52,6 +54,7 @@ class Naming:
     heads: tuple[str, ...] = ("fc.",)
     beside: tuple[str, ...] = ()
     rename: Callable[[str], str] = str
+    landmark: str | None = None
     evidence: str | None = None
 
     def matches(self, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
@@ -60,7 +63,7 @@ class Naming:
 
     def found(self, tree: Mapping[str, Any]) -> list[Trunk]:
         """Return the trunks that a file holds."""
-        return [trunk for trunk in self.trunks if LANDMARK in self._trunk(tree, trunk)]
+        return [trunk for trunk in self.trunks if self._is_there(tree, trunk)]
 
     def read(
         self, path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None
@@ -78,54 +81,79 @@ class Naming:
             raise unknown("trunk", wanted, [trunk.name for trunk in found])
         taken = next(trunk for trunk in found if wanted in (None, trunk.name))
         named = self._trunk(tree, taken)
-        tensors, notes = fill_counters({name: one for name, one in named.items() if not name.startswith(self.heads)})
-        arch = backbones.identify(tensors)
-        if arch is None:
+        arch, library = backbones.identify(named), backbones.library_of(named)
+        if arch is None or library is None:
             raise DensebenchError(
                 f"{path}: the {taken.name} of this {self.format} file is of no architecture that is served.",
                 f"Served: {', '.join(backbones.names())}.",
             )
+        heads = (*self.heads, *backbones.family(arch).HEADS)
+        tensors, notes = fill_counters({name: one for name, one in named.items() if not name.startswith(heads)})
         if len(found) > 1:
             others = ", ".join(trunk.name for trunk in found if trunk is not taken)
             notes.append(f"The {taken.name} was taken; the file also holds: {others} (--trunk takes another).")
         state = _inside(tree, taken.container)
         self._hold_to_its_doubles(path, state, taken)
-        dropped, leftover = self._others(state, taken)
+        behind = tuple(taken.prefix + head for head in heads)
+        dropped, leftover = self._others(state, taken, behind)
         dropped += [".".join((*taken.container[:depth], str(key))) for depth, key in _siblings(tree, taken.container)]
         return Source(
             format=self.format,
             arch=arch,
             tensors={**tensors, **leftover},
             dropped=dropped,
-            network=lambda: _network(arch, tensors),
-            stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
+            **built_by(library, arch, tensors),
             notes=notes,
+            trunk=taken.name,
+            candidates=[trunk.name for trunk in found],
+            why=_why(wanted, len(found)),
+            evidence=f"'{'.'.join((*taken.container, ''))}{taken.prefix}' begins the names of a trunk"
+            + (f", and '{self.evidence}' is there" if self.evidence else ""),
+            reasons={name: self._reason(name, taken, behind) for name in dropped},
         )
 
+    def _reason(self, name: str, taken: Trunk, heads: tuple[str, ...]) -> str:
+        """Say why a name is left out."""
+        if name.startswith(heads):
+            return "head of the trunk"
+        if name.startswith(taken.doubles or ("\0",)):
+            return "the trunk's tensors a second time"
+        other = next((trunk for trunk in self.trunks if trunk != taken and name.startswith(trunk.prefix)), None)
+        if other is not None and other.container == taken.container and other.prefix:
+            return f"another network ({other.name})"
+        return "beside the trunk" if name.startswith(self.beside) else NO_WEIGHT
+
+    def _is_there(self, tree: Mapping[str, Any], trunk: Trunk) -> bool:
+        if self.landmark is not None:
+            return trunk.prefix + self.landmark in _inside(tree, trunk.container)
+        return backbones.library_of(self._trunk(tree, trunk)) is not None
+
     def _trunk(self, tree: Mapping[str, Any], trunk: Trunk) -> dict[str, Tensor]:
-        """Return a trunk's tensors, its head's among them, under torchvision's names."""
+        """Return a trunk's tensors, its head's among them, under plain names."""
         start = trunk.prefix
         return {
             self.rename(name.removeprefix(start)): value
             for name, value in _inside(tree, trunk.container).items()
-            if name.startswith(start) and isinstance(value, Tensor)
+            if name.startswith(start) and is_tensor(value)
         }
 
-    def _others(self, state: Mapping[str, Any], taken: Trunk) -> tuple[list[str], dict[str, Tensor]]:
+    def _others(
+        self, state: Mapping[str, Any], taken: Trunk, heads: tuple[str, ...]
+    ) -> tuple[list[str], dict[str, Tensor]]:
         """Return the names that are left out on purpose, and the tensors that nobody knows."""
         known = tuple(
             prefix
             for trunk in self.trunks
             if trunk.container == taken.container and trunk is not taken
             for prefix in (trunk.prefix, *trunk.doubles)
+            if prefix
         )
-        heads = tuple(taken.prefix + head for head in self.heads)
         known += (*self.beside, *taken.doubles, *heads)
         dropped, leftover = [], {}
         for name, value in state.items():
-            if isinstance(value, Tensor) and name.startswith(taken.prefix) and not name.startswith(heads):
+            if is_tensor(value) and name.startswith(taken.prefix) and not name.startswith(heads):
                 continue
-            if not isinstance(value, Tensor) or name.startswith(known):
+            if not is_tensor(value) or name.startswith(known):
                 dropped.append(name)
             else:
                 leftover[name] = value
@@ -135,8 +163,16 @@ class Naming:
         for start in taken.doubles:
             for name, value in state.items():
                 first = taken.prefix + name.removeprefix(start)
-                if name.startswith(start) and first in state and not torch.equal(state[first], value):
+                if name.startswith(start) and first in state and not _equal(state[first], value):
                     raise DensebenchError(f"{path} contradicts itself: '{name}' and '{first}' should be one tensor.")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Stored) or isinstance(other, Stored):  # only described: their numbers are not read
+        return bool(one.shape == other.shape)
+    import torch
+
+    return torch.equal(one, other)
 
 
 def _inside(tree: Mapping[str, Any], container: Sequence[str]) -> dict[str, Any]:
@@ -155,10 +191,7 @@ def _siblings(tree: Mapping[str, Any], container: Sequence[str]) -> list[tuple[i
     return found
 
 
-def _network(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
-    import torchvision
-
-    model: nn.Module = torchvision.models.get_model(arch, weights=None)
-    model.fc = nn.Identity()
-    model.load_state_dict(tensors, strict=True)
-    return model.eval()
+def _why(wanted: str | None, count: int) -> str:
+    if wanted is not None:
+        return "it was asked for"
+    return "the authors release or evaluate it" if count > 1 else "the only one"

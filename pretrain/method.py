@@ -35,7 +35,7 @@ class Views:
     """The views of a sample, or of a batch of B samples (a leading dimension B everywhere).
 
     Attributes:
-        images: One (B, 3, H, W) float32 tensor a view, normalised.
+        images: One (B, 3, H, W) float32 tensor a view, normalised; the views may differ in H and W.
         boxes: One (B, 4) tensor a view: the crop's x0, y0, x1, y1 in pixels of the original image.
         flips: One (B,) bool tensor a view: whether the crop was then mirrored horizontally.
         index: The samples' numbers, (B,).
@@ -86,6 +86,8 @@ class Method(nn.Module):
     """
 
     recipes: ClassVar[Mapping[str, Recipe]]
+    families: ClassVar[tuple[str, ...]] = ("resnet",)
+    """The architecture families that the paper trains, its own first."""
     norms_across_ranks: ClassVar[bool] = False
     """Whether batch norm takes its statistics from the global batch, as the paper's does (on GPUs)."""
     reads_regions: ClassVar[bool] = False
@@ -107,6 +109,15 @@ class Method(nn.Module):
     def before_step(self, progress: float) -> None:
         """Do what comes before a step (EMA, schedules); `progress` runs from 0 to 1."""
         return
+
+    @torch.no_grad()
+    def features(self, views: Views) -> Tensor:
+        """Return the backbone's mean features of the first view, (B, C), by which collapse is recognised."""
+        backbone = self.export()
+        training = backbone.training
+        features: Tensor = backbone.eval()(views.images[0]).flatten(2).mean(dim=2)
+        backbone.train(training)
+        return features
 
     def collate(self, views: Sequence[Views]) -> Views:
         """Join samples' views into a batch."""

@@ -6,10 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from pretrain.data.images import Images
 from pretrain.learner import learner_of
@@ -29,23 +26,14 @@ class CollapseHook(Hook):
         self.interval = interval
         self.smallest_std = smallest_std
         self.smallest_rank = smallest_rank
-        self._features: list[Tensor] = []
-        self._handle: RemovableHandle | None = None
         self._warned = False
 
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Listen to the backbone in the steps that are looked at."""
-        if (runner.iter + 1) % self.interval == 0 and runner.rank == 0:
-            backbone = learner_of(runner).method.export()
-            self._handle = backbone.register_forward_hook(self._listen)
-
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Log what was heard."""
-        if self._handle is None:
+        """Look at the features of the step's images, and log what was found."""
+        if (runner.iter + 1) % self.interval or runner.rank != 0:
             return
-        self._handle.remove()
-        features = torch.cat(self._features)  # (N, C)
-        self._handle, self._features = None, []
+        learner = learner_of(runner)
+        features = learner.method.features(learner.data_preprocessor(data_batch, training=False)["views"])  # (B, C)
         std, rank = feature_std(features), effective_rank(features)
         runner.message_hub.update_scalar("train/feature_std", std)
         runner.message_hub.update_scalar("train/effective_rank", rank)
@@ -56,9 +44,6 @@ class CollapseHook(Hook):
                 f"the features have collapsed after {runner.iter + 1} steps: std {std:.4f} of 1, effective"
                 f" rank {rank:.1f}; a lower learning rate or a larger queue may help.",
             )
-
-    def _listen(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        self._features.append(output.detach().float().flatten(2).mean(dim=2))  # (B, C)
 
 
 class NoteHook(Hook):

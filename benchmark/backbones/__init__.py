@@ -3,9 +3,9 @@
 A family has
 - `rename(name)`: a source's plain name, of whichever library -> the mm* name;
 - `identify(tensors)`: the architecture that plain names and shapes show;
-- `config(arch, size, **overrides)`: the mm* backbone for images of `size`, as a protocol for ResNets asks for it;
+- `config(arch, size=..., **traits, **asked)`: the mm* backbone for images of `size`, as a protocol for ResNets asks;
 - `channels(arch)` and `strides(arch)` of the four maps, and `STAGES`, what a certificate calls them;
-- `LANDMARKS`: tensors that tell that a state dict is of the family; `HEADS`: beginnings of a linear classifier's names;
+- `LANDMARKS`: the first convolution's name and whose naming it is; `HEADS`: beginnings of a linear classifier's names;
 - `INIT`: what `pretrain.backbones` draws its weights from;
 - `image_size(arch, tensors)`: the size that position embeddings belong to, None where there are none.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from pretrain.errors import unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["family", "has_landmark", "identify", "landmarks", "names"]
+__all__ = ["family", "identify", "landmarks", "library_of", "names"]
 
 
 def names() -> list[str]:
@@ -49,14 +49,15 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
     return next((arch for arch in found if arch is not None), None)
 
 
-def landmarks() -> tuple[str, ...]:
-    """Return the names of which a trunk has one: its first convolution's, in each library's naming."""
-    return tuple(name for module in _families() for name in module.LANDMARKS)
+def landmarks() -> dict[str, str]:
+    """Return the names of first convolutions, of which every trunk has one, and the library that names them so."""
+    return {name: library for module in _families() for name, library in module.LANDMARKS.items()}
 
 
-def has_landmark(names: Container[str]) -> bool:
-    """Tell whether names without prefix may be those of a trunk."""
-    return any(name in names for name in landmarks())
+def library_of(names: Iterable[str]) -> str | None:
+    """Tell whose names these are, "timm" or "torchvision"; None where no first convolution is among them."""
+    known = landmarks()
+    return next((known[name] for name in names if name in known), None)
 
 
 def _families() -> list[ModuleType]:

@@ -16,7 +16,7 @@ _SHAPES = {
     "convnext_base": ((3, 3, 27, 3), 128),
 }
 ARCHS = tuple(_SHAPES)
-LANDMARKS = ("stem.0.weight", "features.0.0.weight", "downsample_layers.0.0.weight")
+LANDMARKS = {"stem.0.weight": "timm", "features.0.0.weight": "torchvision"}
 HEADS = ("head.fc.", "classifier.2.", "head.weight", "head.bias")
 STAGES = ("C2", "C3", "C4", "C5")
 INIT = "trunc_normal"
@@ -71,7 +71,7 @@ def strides(arch: str) -> tuple[int, int, int, int]:
 
 
 def config(
-    arch: str, size: tuple[int, int] | None = None, out_indices: tuple[int, ...] = (0, 1, 2, 3), **of_resnets: Any
+    arch: str, *, size: tuple[int, int] | None = None, out_indices: tuple[int, ...] = (0, 1, 2, 3), **of_resnets: Any
 ) -> dict[str, Any]:
     """Return the mm* backbone: mmpretrain's `ConvNeXt` with the checkpoint's one final norm, on every location.
 

@@ -19,10 +19,11 @@ _BLOCKS = {
     "resnet200": (3, 24, 36, 3),
 }
 _BASIC = ("resnet18", "resnet34")  # two 3x3 convolutions a block; the others have bottlenecks
+_SECOND = "layer{}.{}.conv2.weight"  # in both kinds of blocks, of the stage's width: 64, 128, 256, 512
 _IN_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(.+)")
 
 ARCHS = (*_BLOCKS, *(f"{arch}x{times}" for arch in _BLOCKS if arch not in _BASIC for times in (2, 4)))
-LANDMARKS = ("conv1.weight",)
+LANDMARKS = {"conv1.weight": "torchvision"}
 HEADS = ("fc.weight", "fc.bias")
 STAGES = ("C2", "C3", "C4", "C5")
 INIT = "kaiming_fan_out"
@@ -54,15 +55,21 @@ def rename(name: str) -> str:
     return name
 
 
-def config(arch: str, size: tuple[int, int] | None = None, **overrides: Any) -> dict[str, Any]:
-    """Return the mm* backbone, all four stages, for mmdet as for mmseg; `size` makes no difference.
+def config(arch: str, *, size: tuple[int, int] | None = None, padding: str = "", **overrides: Any) -> dict[str, Any]:
+    """Return the mm* backbone, all four stages, for mmdet as for mmseg.
+
+    Args:
+        arch: One of `ARCHS`.
+        size: Makes no difference.
+        padding: "same" for a network that pads as TensorFlow does (`benchmark.same_padding`).
+        overrides: The protocol's own options.
 
     NOTE: `ResNet`, not the `ResNetV1c` (another stem) of mmseg's stock FCN files; `style="pytorch"` puts the
     stride on the 3x3 convolution, as torchvision and timm do. mm* know no depth 200: `DeepResNet` is ours.
     """
     depth, stem = int(arch.partition("x")[0].removeprefix("resnet")), 64 * width(arch)
     return {
-        "type": "ResNet" if depth < 200 else "DeepResNet",
+        "type": "SamePaddedResNet" if padding == "same" else "ResNet" if depth < 200 else "DeepResNet",
         "depth": depth,
         **({"stem_channels": stem, "base_channels": stem} if stem > 64 else {}),
         "num_stages": 4,
@@ -81,10 +88,10 @@ def image_size(arch: str, tensors: Mapping[str, Tensor]) -> None:
 
 
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
-    """Tell the architecture from plain names: the blocks of each stage, the kind of block, the stem's width.
+    """Tell the architecture from plain names and shapes: blocks of each stage, their kind, their width.
 
     A tensor too many or too few does not mislead: a block counts when it has three tensors, and most of the
-    blocks decide on their kind.
+    blocks decide on their kind and width.
     """
     if "conv1.weight" not in tensors:
         return None
@@ -94,6 +101,10 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
     whole = {place: names for place, names in layers.items() if len(names) >= 3}
     counts = Counter(stage for stage, _ in whole)
     bottlenecks = sum("conv3.weight" in names for names in whole.values())
-    basic, times = 2 * bottlenecks < len(whole), tensors["conv1.weight"].shape[0] // 64
-    found = (tuple(counts[stage] for stage in (1, 2, 3, 4)), basic, times)
+    shapes = {place: tensors[_SECOND.format(*place)].shape for place in whole if _SECOND.format(*place) in tensors}
+    seen = Counter(shape[0] / (32 << stage) for (stage, _), shape in shapes.items() if len(shape))
+    times, count = seen.most_common(1)[0] if seen else (0, 0)
+    if 2 * count <= len(shapes) or (times > 1 and tuple(tensors["conv1.weight"].shape[:1]) != (64 * times,)):
+        return None  # with grouped convolutions, say, or with blocks alone that are wide
+    found = (tuple(counts[stage] for stage in (1, 2, 3, 4)), 2 * bottlenecks < len(whole), times)
     return next((arch for arch in ARCHS if (blocks(arch), arch in _BASIC, width(arch)) == found), None)

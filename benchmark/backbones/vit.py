@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}  # D, depth, heads
 ARCHS = tuple(f"vit_{size}_patch{patch}" for size in SIZES for patch in (16, 14, 8))
-LANDMARKS = ("patch_embed.proj.weight", "conv_proj.weight")
+LANDMARKS = {"patch_embed.proj.weight": "timm", "conv_proj.weight": "torchvision"}
 HEADS = ("head.weight", "head.bias", "heads.head.")
 STAGES = ("1/4", "2/4", "3/4", "4/4")  # the share of the blocks that are passed
 INIT = "trunc_normal"
@@ -71,7 +71,7 @@ def strides(arch: str) -> tuple[int, int, int, int]:
 
 
 def config(
-    arch: str, size: tuple[int, int] | None = None, out_indices: tuple[int, ...] = (0, 1, 2, 3), **of_resnets: Any
+    arch: str, *, size: tuple[int, int] | None = None, out_indices: tuple[int, ...] = (0, 1, 2, 3), **of_resnets: Any
 ) -> dict[str, Any]:
     """Return the mm* backbone: mmpretrain's `VisionTransformer`, fitted to images of any size.
 

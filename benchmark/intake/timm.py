@@ -12,8 +12,7 @@ from typing import Any
 
 from benchmark import backbones
 from benchmark.intake import no_format, single
-from benchmark.library import network_of
-from benchmark.source import Source, fill_counters, open_state_dict
+from benchmark.source import Source, built_by, fill_counters, open_state_dict
 from pretrain.errors import DensebenchError
 
 REFINES = ("torchvision",)
@@ -46,17 +45,24 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
             f"{path} has timm's names, but its blocks are those of no architecture that is served.",
             f"Served: {', '.join(backbones.names())}.",
         )
-    if "state_dict_ema" in tree:
+    averaged = "state_dict_ema" if "state_dict_ema" in tree else ""
+    if averaged:
         notes.append("The averaged weights (state_dict_ema) were taken, as timm takes them.")
 
     heads = backbones.family(arch).HEADS
-    network, stage_maps = network_of(arch, tensors, library="timm")
+    left_out = [state.prefix + name for name in tensors if name.startswith(heads)]
     return Source(
         format="timm",
         arch=arch,
         tensors={name: tensor for name, tensor in tensors.items() if not name.startswith(heads)},
-        dropped=[state.prefix + name for name in tensors if name.startswith(heads)] + state.beside,
-        network=network,
-        stage_maps=stage_maps,
+        dropped=left_out + state.beside,
+        **built_by("timm", arch, tensors),
         notes=notes,
+        trunk=averaged,
+        candidates=[name for name in CONTAINERS if averaged and name in tree],
+        why="timm itself takes the averaged weights" if averaged else "the only one",
+        evidence="timm's names of a ViT or ConvNeXt"
+        if any(name in tensors for name in OWN)
+        else "plain names in safetensors marked 'pt', or in a trainer's file with 'version' and 'arch'",
+        reasons=dict.fromkeys(left_out, "the classifier"),
     )

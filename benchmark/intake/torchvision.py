@@ -8,12 +8,13 @@ from typing import Any
 
 from benchmark import backbones
 from benchmark.intake import no_format, single
-from benchmark.library import network_of, torchvision_name
-from benchmark.source import Source, fill_counters, open_state_dict
+from benchmark.source import Source, built_by, fill_counters, open_state_dict
 from pretrain.errors import DensebenchError
 
 CONTAINERS = ("state_dict", "model")
 LANDMARKS = ("conv1.weight", "conv_proj.weight", "features.0.0.weight")  # of a ResNet, a ViT, a ConvNeXt
+
+NAMES = {"vit_base_patch16": "vit_b_16", "vit_large_patch16": "vit_l_16"}  # torchvision's, where they are others
 
 # Files that torchvision published before it had weight enums.
 _FORMER = (
@@ -50,15 +51,17 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         )
 
     heads = backbones.family(arch).HEADS
-    network, stage_maps = network_of(arch, tensors, library="torchvision")
+    left_out = [state.prefix + name for name in tensors if name.startswith(heads)]
+    landmark = next(name for name in LANDMARKS if name in tensors)
     return Source(
         format="torchvision",
         arch=arch,
         tensors={name: tensor for name, tensor in tensors.items() if not name.startswith(heads)},
-        dropped=[state.prefix + name for name in tensors if name.startswith(heads)] + state.beside,
-        network=network,
-        stage_maps=stage_maps,
+        dropped=left_out + state.beside,
+        **built_by("torchvision", arch, tensors),
         notes=notes,
+        evidence=f"'{state.prefix}{landmark}' stands where torchvision's files have it",
+        reasons=dict.fromkeys(left_out, "the classifier"),
     )
 
 
@@ -66,7 +69,7 @@ def published(arch: str) -> dict[str, str]:
     """Return torchvision's published files of an architecture: first 8 digits of the sha256 -> name."""
     import torchvision
 
-    if (name := torchvision_name(arch)) is None:
+    if (name := NAMES.get(arch, arch)) not in torchvision.models.list_models():
         return {}
     urls = [weights.url for weights in torchvision.models.get_model_weights(name)]
     stems = [url.rpartition("/")[2].removesuffix(".pth") for url in urls]

@@ -11,7 +11,7 @@ from pretrain.losses.precision import in_float32
 
 @in_float32
 def invariance(first: Tensor, second: Tensor) -> Tensor:
-    """Return the mean squared difference of two embeddings (N, D).
+    """Return the mean squared difference of two embeddings of one shape.
 
     # NOTE: the mean over dimensions as well, as in the paper's Algorithm 1 and in the released code; Equation 5
     prints the sum over them.
@@ -26,7 +26,7 @@ def variance(embedding: Tensor, target: float = 1.0, epsilon: float = 1e-4) -> T
     v(Z) = 1/D sum_j max(0, gamma - sqrt(Var(z_j) + epsilon)), with the unbiased variance.
 
     Args:
-        embedding: Z, (N, D), the global batch's.
+        embedding: Z, (N, D), the global batch's; or (N, K, D), whose K embeddings are averaged over.
         target: gamma.
         epsilon: Keeps the root's gradient finite.
     """
@@ -40,8 +40,13 @@ def covariance(embedding: Tensor) -> Tensor:
     c(Z) = 1/D sum_{i != j} C(Z)_ij^2, with C(Z) = 1/(N-1) sum_n (z_n - mean)(z_n - mean)^T.
 
     Args:
-        embedding: Z, (N, D), the global batch's.
+        embedding: Z, (N, D), the global batch's; or (N, K, D), whose K embeddings are averaged over.
     """
-    centred = embedding - embedding.mean(dim=0)
-    matrix = centred.T @ centred / (len(embedding) - 1)  # (D, D)
-    return (matrix.square().sum() - matrix.diagonal().square().sum()) / embedding.shape[1]
+    count, dimension = len(embedding), embedding.shape[-1]
+    centred = (embedding - embedding.mean(dim=0)).reshape(count, -1, dimension).transpose(0, 1)  # (K, N, D)
+    transposed = centred.transpose(1, 2)
+    # The products of few samples' dimensions and of the samples have the same sum of squares.
+    products = centred @ transposed if count < dimension else transposed @ centred
+    variances = centred.square().sum(dim=1)  # (K, D)
+    squares = products.square().sum(dim=(1, 2)) - variances.square().sum(dim=1)
+    return squares.mean() / (count - 1) ** 2 / dimension

@@ -31,8 +31,8 @@ class View:
         jitter_probability: Probability of the jitter.
         grey_probability: Probability of greyscale.
         blur_probability: Probability of the blur.
-        blur_sigma: Bounds of its standard deviation, in pixels of a view of 224; smaller views are blurred in
-            proportion.
+        blur_sigma: Bounds of its standard deviation, in pixels of a view of `blur_size`.
+        blur_size: Side of the view that `blur_sigma` was published for; others are blurred in proportion.
         solarise_probability: Probability of the solarisation.
     """
 
@@ -44,6 +44,7 @@ class View:
     grey_probability: float = 0.2
     blur_probability: float = 0.5
     blur_sigma: tuple[float, float] = (0.1, 2.0)
+    blur_size: int = 224
     solarise_probability: float = 0.0
 
     def draw(self, image: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Box, bool]:
@@ -65,7 +66,7 @@ class View:
         if greys:
             image = greyscale(image)
         if blurs:
-            image = blur(image, generator.uniform(*self.blur_sigma) * self.image_size / 224)
+            image = blur(image, generator.uniform(*self.blur_sigma) * self.image_size / self.blur_size)
         if self.solarise_probability and generator.random() < self.solarise_probability:
             image = solarise(image)
         return image
@@ -73,7 +74,7 @@ class View:
 
 @dataclass(frozen=True)
 class RandomViews:
-    """Views of one image, each drawn on its own.
+    """Views of one image, each drawn on its own and as large as its `View` says.
 
     Attributes:
         views: How each of them is drawn, in order.
@@ -98,13 +99,36 @@ def twice(view: View) -> RandomViews:
     return RandomViews((view, view))
 
 
+def multi_crop(large: RandomViews, small: View, count: int) -> RandomViews:
+    """Return the large views, then `count` small ones (SwAV, arXiv 2006.09882, Section 3.3)."""
+    return RandomViews((*large.views, *[small] * count))
+
+
 def simclr_views(image_size: int, crop_scale: tuple[float, float], strength: float) -> RandomViews:
     """Return SimCLR's two views, with colour distortion of a strength s (arXiv 2002.05709, Appendix A)."""
     amount = 0.8 * strength
     return twice(View(image_size, crop_scale, jitter=(amount, amount, amount, 0.2 * strength)))
 
 
-def byol_views(image_size: int, crop_scale: tuple[float, float]) -> RandomViews:
+def byol_views(image_size: int, crop_scale: tuple[float, float], blur_size: int = 224) -> RandomViews:
     """Return BYOL's two views, which differ in blur and solarisation (arXiv 2006.07733, Appendix B, Table 6)."""
-    first = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.2, 0.1), blur_probability=1.0)
+    first = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.2, 0.1), blur_probability=1.0, blur_size=blur_size)
     return RandomViews((first, replace(first, blur_probability=0.1, solarise_probability=0.2)))
+
+
+def dino_views(
+    image_size: int,
+    crop_scale: tuple[float, float],
+    local_size: int,
+    local_scale: tuple[float, float],
+    local_views: int,
+) -> RandomViews:
+    """Return DINO's two global views, which are BYOL's, and its local ones (arXiv 2104.14294, Section 3.2).
+
+    The blur is as many pixels wide in local views as in global ones, as in the released code.
+
+    # NOTE: the released code enlarges crops bicubically, `crop` bilinearly.
+    """
+    large = byol_views(image_size, crop_scale)
+    small = replace(large.views[0], image_size=local_size, crop_scale=local_scale, blur_probability=0.5)
+    return multi_crop(large, replace(small, blur_size=round(224 * local_size / image_size)), local_views)

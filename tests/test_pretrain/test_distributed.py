@@ -36,14 +36,14 @@ def runs(tmp_path_factory):
     processes = [start(folder / "1.json")]
     processes += [start(folder / "2.json", **group, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)]
     try:
-        assert [process.wait(timeout=150) for process in processes] == [0, 0, 0]
+        assert [process.wait(timeout=600) for process in processes] == [0, 0, 0]
     finally:
         for process in processes:
             process.kill()
     return {ranks: json.loads((folder / f"{ranks}.json").read_text()) for ranks in (1, 2)}
 
 
-@pytest.mark.parametrize("name", ["moco_v1", "moco_v2", "densecl", "simclr", "byol", "vicreg"])
+@pytest.mark.parametrize("name", ["moco_v1", "moco_v2", "densecl", "simclr", "byol", "vicreg", "vicregl", "dino"])
 def test_two_processes_have_one_processs_loss(runs, name):
     one, two = runs[1][name], runs[2][name]
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)

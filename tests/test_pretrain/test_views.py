@@ -7,11 +7,11 @@ import torchvision.transforms.functional as peer
 from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
-from pretrain.method import Sample
+from pretrain.method import Sample, stack
 from pretrain.views import colour
 from pretrain.views.crop import crop, random_box
 from pretrain.views.normalise import MEAN, STD, normalise
-from pretrain.views.sample import View, byol_views, twice
+from pretrain.views.sample import View, byol_views, multi_crop, twice
 
 
 def photograph(height=90, width=120, seed=0):
@@ -27,11 +27,14 @@ def plain(**changes):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_box_and_flip_say_where_every_pixel_went(seed):
-    height, width, size = 100, 200, 64
+    height, width = 100, 200
     rows, columns = np.mgrid[0:height, 0:width]
     painted = np.stack([columns, rows, np.zeros_like(rows)], axis=2).astype(np.uint8)  # colour = coordinates
-    views = plain(image_size=size)(Sample(painted, 3), np.random.default_rng(seed))
+    augment = multi_crop(plain(image_size=64), plain(image_size=40, crop_scale=(0.1, 0.2)).views[0], 2)
+    views = augment(Sample(painted, 3), np.random.default_rng(seed))
+    assert [image.shape[1] for image in views.images] == [64, 64, 40, 40]
     for image, box, flip in zip(views.images, views.boxes, views.flips, strict=True):
+        size = image.shape[1]
         x0, y0, x1, y1 = box.tolist()
         centres = (np.arange(size) + 0.5) / size
         x = x0 + (x1 - x0) * (centres[::-1] if flip else centres) - 0.5
@@ -142,6 +145,16 @@ def test_the_generator_alone_decides():
     assert not torch.equal(first.images[0], first.images[1])
 
 
+def test_batches_of_views_of_several_sizes_are_stacked_view_by_view():
+    augment = multi_crop(byol_views(48, (0.4, 1.0)), View(24, (0.05, 0.4), blur_size=96), 3)
+    samples = [augment(Sample(photograph(seed=s), s), np.random.default_rng(s)) for s in range(4)]
+    batch = stack(samples)
+    assert [tuple(image.shape) for image in batch.images] == [(4, 3, 48, 48)] * 2 + [(4, 3, 24, 24)] * 3
+    assert torch.equal(batch.images[4][2], samples[2].images[4])
+    shares = [((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])).mean() / (90 * 120) for b in batch.boxes]
+    assert min(shares[:2]) > 0.4 > max(shares[2:])
+
+
 def test_small_views_are_blurred_in_proportion():
     always = {"blur_probability": 1.0, "blur_sigma": (2.0, 2.0), "crop_scale": (1.0, 1.0), "flip": 0.0}
     edge = np.zeros((224, 224, 3), dtype=np.uint8)
@@ -152,7 +165,10 @@ def test_small_views_are_blurred_in_proportion():
         level = view.images[0][0, size // 2] * STD[0] + MEAN[0]
         return int(((level > 12) & (level < 243)).sum()) / size
 
-    assert widest(112) == pytest.approx(widest(224), abs=0.02)
+    share = widest(224)
+    assert widest(112) == pytest.approx(share, abs=0.02)
+    always["blur_size"] = 112  # now sigma is 2 pixels of the small view, a share twice as large
+    assert widest(112) == pytest.approx(2 * share, abs=0.02)
 
 
 def test_solarisation_is_torchvisions():

@@ -14,10 +14,15 @@ import torch.nn.functional as F
 from mmpretrain.models.backbones import ConvNeXt, VisionTransformer
 from torch import Tensor, nn
 
+
+def deepened(resnet: Any) -> dict[int, Any]:
+    """Return the settings of an mm* ResNet's depths with depth 200 among them."""
+    return {**resnet.arch_settings, 200: (resnet.arch_settings[152][0], (3, 24, 36, 3))}
+
+
 for _package in (mmdet, mmseg):
     _plain = _package.models.backbones.ResNet
-    _bottleneck = _plain.arch_settings[152][0]
-    _deep = type("DeepResNet", (_plain,), {"arch_settings": {200: (_bottleneck, (3, 24, 36, 3))}})
+    _deep = type("DeepResNet", (_plain,), {"arch_settings": deepened(_plain)})
     _package.registry.MODELS.register_module(module=_deep)
 
 
