@@ -72,7 +72,8 @@ def certify(
     family = backbones.family(source.arch)
     state, collisions = _rename(source.tensors, family)
     size = family.image_size(source.arch, state)
-    target = _build(to, family.config(source.arch, size=size, **source.traits))
+    traits = {**family.traits(source.tensors), **source.traits}
+    target = _build(to, family.config(source.arch, size=size, **traits))
     state = parity.shaped_like(state, target.state_dict())
     fit = _fit(target.state_dict(), state, collisions)
     reasons = [*suspicions, *fit.reasons()]
@@ -102,12 +103,12 @@ def certify(
         allow_untrained=untrained and allow_untrained,
         position_embedding=family.resized(source.arch, state, size)[1] if size else None,
         known_file=known_file,
-        traits=source.traits,
+        traits=traits,
         notes=[*source.notes, *_widened(source.tensors)],
         reasons=reasons,
     )
     inputs = (source.mean, source.std, source.channel_order)
-    return Backbone(source.arch, state, certificate, *inputs, source.meta, source.traits)
+    return Backbone(source.arch, state, certificate, *inputs, source.meta, traits)
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,8 @@ def is_untrained(state: Mapping[str, Tensor]) -> bool:
 
     Other biases prove nothing: torchvision draws those of a ViT's hidden layers at random.
     """
-    norms = [name.removesuffix("weight") for name, one in state.items() if name.endswith(".weight") and one.dim() == 1]
+    scaling = [name for name, one in state.items() if name.endswith(".weight") and one.dim() == 1]
+    norms = [name.removesuffix("weight") for name in scaling if "gamma" not in name]  # those scale branches
     scales = [state[f"{norm}weight"] for norm in norms]
     biases = [state[f"{norm}bias"] for norm in norms if f"{norm}bias" in state]
     return all(bool(((scale == 0) | (scale == 1)).all()) for scale in scales) and not any(

@@ -105,7 +105,10 @@ def _timm_vit(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
         depth=has["depth"],
         num_heads=has["heads"],
         num_classes=_classes(tensors, "head.weight"),
+        init_values=1.0 if "blocks.0.ls1.gamma" in tensors else None,
     )
+    if "reg_token" in tensors:  # timm's own registers want other position embeddings than DINOv2's files have
+        model.reg_token = nn.Parameter(torch.zeros_like(tensors["reg_token"]))
     return model
 
 
@@ -114,8 +117,10 @@ def _timm_vit_maps(network: Any, images: Tensor) -> list[Tensor]:
     x = network.patch_embed.proj(images)  # (B, D, h, w)
     grid = x.shape[-2:]
     positions = resize_positions(network.pos_embed, network.patch_embed.grid_size, tuple(grid))
-    x = torch.cat([network.cls_token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
-    return _quarters(network.norm_pre(x + positions), network.blocks, network.norm, grid)
+    x = torch.cat([network.cls_token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1) + positions
+    if network.reg_token is not None:
+        x = torch.cat([x, network.reg_token.expand(len(x), -1, -1)], dim=1)
+    return _quarters(x, network.blocks, network.norm, grid)
 
 
 def _torchvision_vit(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -153,14 +158,20 @@ def _quarters(tokens: Tensor, blocks: Any, norm: Any, grid: torch.Size) -> list[
         tokens = block(tokens)
         if number % (len(blocks) // 4) == 0:
             normed = norm(tokens) if number == len(blocks) else tokens
-            maps.append(normed[:, 1:].transpose(1, 2).unflatten(2, tuple(grid)))
+            maps.append(normed[:, 1 : 1 + grid.numel()].transpose(1, 2).unflatten(2, tuple(grid)))
     return maps
 
 
 def _timm_convnext(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     import timm
 
-    model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=_classes(tensors, "head.fc.weight"))
+    scaled = any(name.endswith(".gamma") for name in tensors)
+    model: nn.Module = timm.create_model(
+        arch,
+        pretrained=False,
+        num_classes=_classes(tensors, "head.fc.weight"),
+        ls_init_value=1.0 if scaled else None,
+    )
     return model
 
 

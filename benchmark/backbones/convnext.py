@@ -1,4 +1,4 @@
-"""ConvNeXts (Liu et al. 2022, arXiv 2201.03545): timm's, torchvision's and their authors' names -> mmpretrain's."""
+"""ConvNeXts (Liu et al. 2022, arXiv 2201.03545): timm's and torchvision's names -> mmpretrain's."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SHAPES = {
 }
 ARCHS = tuple(_SHAPES)
 LANDMARKS = {"stem.0.weight": "timm", "features.0.0.weight": "torchvision"}
-HEADS = ("head.fc.", "classifier.2.", "head.weight", "head.bias")
+HEADS = ("head.fc.", "classifier.2.")
 STAGES = ("C2", "C3", "C4", "C5")
 INIT = "trunc_normal"
 
-_BLOCK = re.compile(r"(?:stages\.(\d)\.blocks|features\.(\d)|stages\.(\d))\.(\d+)\.(.+)")
+_BLOCK = re.compile(r"(?:stages\.(\d)\.blocks|features\.(\d))\.(\d+)\.(.+)")
 _IN_BLOCK = {
     "conv_dw": "depthwise_conv",
     "mlp.fc1": "pointwise_conv1",
@@ -32,12 +32,8 @@ _IN_BLOCK = {
     "block.2": "norm",
     "block.3": "pointwise_conv1",
     "block.5": "pointwise_conv2",
-    # their authors'
-    "dwconv": "depthwise_conv",
-    "pwconv1": "pointwise_conv1",
-    "pwconv2": "pointwise_conv2",
 }
-_FINAL_NORM = ("head.norm.", "classifier.0.", "norm.")
+_FINAL_NORM = ("head.norm.", "classifier.0.")
 _DOWNSAMPLE = re.compile(r"stages\.(\d)\.downsample\.(.+)")
 
 
@@ -52,11 +48,11 @@ def rename(name: str) -> str:
     if (block := _BLOCK.fullmatch(name)) is None:
         return name
     if block[2] is not None and int(block[2]) % 2 == 0:  # torchvision's stem and downsampling stand between the stages
-        return f"downsample_layers.{int(block[2]) // 2}.{block[4]}.{block[5]}"
-    stage = int(block[2]) // 2 if block[2] is not None else block[1] or block[3]
-    stem, dot, last = block[5].rpartition(".")
-    renamed = _IN_BLOCK.get(block[5]) or (_IN_BLOCK.get(stem, stem) + dot + last)
-    return f"stages.{stage}.{block[4]}.{renamed}"
+        return f"downsample_layers.{int(block[2]) // 2}.{block[3]}.{block[4]}"
+    stage = int(block[2]) // 2 if block[2] is not None else block[1]
+    stem, dot, last = block[4].rpartition(".")
+    renamed = _IN_BLOCK.get(block[4]) or (_IN_BLOCK.get(stem, stem) + dot + last)
+    return f"stages.{stage}.{block[3]}.{renamed}"
 
 
 def channels(arch: str) -> tuple[int, int, int, int]:
@@ -71,7 +67,12 @@ def strides(arch: str) -> tuple[int, int, int, int]:
 
 
 def config(
-    arch: str, *, size: tuple[int, int] | None = None, out_indices: tuple[int, ...] = (0, 1, 2, 3), **of_resnets: Any
+    arch: str,
+    *,
+    size: tuple[int, int] | None = None,
+    layer_scale: bool = True,
+    out_indices: tuple[int, ...] = (0, 1, 2, 3),
+    **of_resnets: Any,
 ) -> dict[str, Any]:
     """Return the mm* backbone: mmpretrain's `ConvNeXt` with the checkpoint's one final norm, on every location.
 
@@ -81,6 +82,7 @@ def config(
     Args:
         arch: One of `ARCHS`.
         size: Makes no difference.
+        layer_scale: Whether blocks have one; VICRegL's have none.
         out_indices: Which of the four maps.
         of_resnets: What a protocol asks of a ResNet, without effect.
     """
@@ -91,12 +93,18 @@ def config(
         "out_indices": list(out_indices),
         "gap_before_final_norm": False,
         "linear_pw_conv": True,
+        "layer_scale_init_value": 1.0 if layer_scale else 0.0,
         "init_cfg": None,
     }
 
 
 def image_size(arch: str, tensors: Mapping[str, Tensor]) -> None:
     """Return None: there are no position embeddings."""
+
+
+def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Tell blocks without layer scales, such as VICRegL's."""
+    return {} if any(rename(name).endswith(".gamma") for name in tensors) else {"layer_scale": False}
 
 
 def identify(tensors: Mapping[str, Tensor]) -> str | None:

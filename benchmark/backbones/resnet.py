@@ -87,6 +87,11 @@ def image_size(arch: str, tensors: Mapping[str, Tensor]) -> None:
     """Return None: there are no position embeddings."""
 
 
+def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return nothing: names of a ResNet show no more than its architecture."""
+    return {}
+
+
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
     """Tell the architecture from plain names and shapes: blocks of each stage, their kind, their width.
 

@@ -25,6 +25,8 @@ _IN_BLOCK = {
     "norm2": "ln2",
     "mlp.fc1": "ffn.layers.0.0",
     "mlp.fc2": "ffn.layers.1",
+    "ls1.gamma": "attn.gamma1.weight",
+    "ls2.gamma": "ffn.gamma2.weight",
     # torchvision's
     "ln_1": "ln1",
     "ln_2": "ln2",
@@ -37,6 +39,7 @@ _IN_BLOCK = {
 _OUTSIDE = {
     "patch_embed.proj": "patch_embed.projection",
     "norm": "ln1",
+    "reg_token": "pre_norm.tokens",
     # torchvision's
     "class_token": "cls_token",
     "encoder.pos_embedding": POSITIONS,
@@ -71,7 +74,13 @@ def strides(arch: str) -> tuple[int, int, int, int]:
 
 
 def config(
-    arch: str, *, size: tuple[int, int] | None = None, out_indices: tuple[int, ...] = (0, 1, 2, 3), **of_resnets: Any
+    arch: str,
+    *,
+    size: tuple[int, int] | None = None,
+    layer_scale: bool = False,
+    registers: int = 0,
+    out_indices: tuple[int, ...] = (0, 1, 2, 3),
+    **of_resnets: Any,
 ) -> dict[str, Any]:
     """Return the mm* backbone: mmpretrain's `VisionTransformer`, fitted to images of any size.
 
@@ -82,6 +91,8 @@ def config(
     Args:
         arch: One of `ARCHS`.
         size: Height and width in pixels that the position embeddings belong to; None for 224 x 224.
+        layer_scale: Blocks scale their branches, as DINOv2's do.
+        registers: Tokens beside the class token, without positions (Darcet et al. 2024, arXiv 2309.16588).
         out_indices: Which of the four maps.
         of_resnets: What a protocol asks of a ResNet, without effect.
     """
@@ -95,8 +106,18 @@ def config(
         "out_indices": [(index + 1) * depth // 4 - 1 for index in out_indices],
         "out_type": "featmap",
         "norm_cfg": {"type": "LN", "eps": 1e-6},
+        "layer_scale_init_value": 1.0 if layer_scale else 0.0,
+        "registers": registers,
         "init_cfg": None,
     }
+
+
+def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Tell layer scales and register tokens, such as DINOv2's."""
+    named = {rename(name): tensor for name, tensor in tensors.items()}
+    found: dict[str, Any] = {"layer_scale": True} if "layers.0.attn.gamma1.weight" in named else {}
+    registers = named.get("pre_norm.tokens")
+    return found if registers is None or registers.dim() != 3 else {**found, "registers": registers.shape[1]}
 
 
 def identify(tensors: Mapping[str, Tensor]) -> str | None:

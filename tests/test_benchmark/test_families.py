@@ -188,6 +188,77 @@ def test_an_untrained_vit_of_torchvision_is_noticed(tmp_path: Path) -> None:
     assert certificate.untrained and "The network is untrained" in certificate.reasons[0]
 
 
+# ---- ViTs and ConvNeXts as code bases of self-supervision save them
+
+
+def marked(state: State, by: float) -> State:
+    return {name: tensor + by for name, tensor in state.items()}
+
+
+def dinov2(registers: int) -> State:
+    from timm.models.vision_transformer import VisionTransformer
+
+    network = VisionTransformer(518, 14, embed_dim=384, num_heads=6, num_classes=0, init_values=1.0)
+    extra = {"mask_token": torch.randn(1, 384)}
+    if registers:
+        extra["register_tokens"] = torch.randn(1, registers, 384)
+    return {**randomised(network), **extra}
+
+
+def as_the_authors(state: State) -> State:
+    """A ConvNeXt's names as its authors have them, out of timm's, without layer scales."""
+    names = {}
+    for name in state:
+        new = name.replace("stem.", "downsample_layers.0.").replace("head.norm.", "norm.").replace(".blocks", "")
+        new = new.replace("conv_dw", "dwconv").replace("mlp.fc", "pwconv")
+        parts = new.split(".")
+        names[name] = f"downsample_layers.{parts[1]}.{'.'.join(parts[3:])}" if "downsample." in new else new
+    return {names[name]: tensor for name, tensor in state.items() if not name.endswith("gamma")}
+
+
+def trees(own: dict[str, State]) -> dict[str, tuple[dict[str, Any], str, dict[str, Any]]]:
+    """Format -> a file of it, its architecture and its traits."""
+    net, other = own[VIT], marked(own[VIT], 0.25)
+    head, decoder = {"mlp.0.weight": torch.ones(2, 2)}, {"decoder_embed.weight": torch.ones(2, 2)}
+    token = {"mask_token": torch.ones(1, 1, 192)}
+    student = behind("module.backbone.", other) | behind("module.head.", head)
+    return {
+        "dino": (
+            {"teacher": behind("backbone.", net) | behind("head.", head), "student": student, "epoch": 3},
+            VIT,
+            {},
+        ),
+        "mae": ({"model": net | decoder | token, "epoch": 799}, VIT, {}),
+        "droppos": (
+            {"state_dict": behind("module.", net | decoder | token | {"mask_pos_token": token["mask_token"]}),
+             "model": "mae_vit_tiny"},
+            VIT,
+            {},
+        ),
+        "dinov2": (dinov2(4), "vit_small_patch14", {"layer_scale": True, "registers": 4}),
+        "convnext": (
+            {"model": behind("module.backbone.", as_the_authors(own[CONVNEXT])) | behind("module.projector.", head)},
+            CONVNEXT,
+            {"layer_scale": False},
+        ),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["dino", "mae", "droppos", "dinov2", "convnext"])
+def test_files_of_self_supervision(tmp_path: Path, own: dict[str, State], format: str) -> None:
+    tree, arch, traits = trees(own)[format]
+    torch.save(tree, tmp_path / "weights.pth")
+    backbone = certified(tmp_path / "weights.pth")
+    assert (backbone.certificate.format, backbone.arch, backbone.traits) == (format, arch, traits)
+    told = inspect(tmp_path / "weights.pth")
+    assert (told.format, told.arch, told.trunk) == (format, arch, len(backbone.state))
+    if format in ("dino", "mae", "droppos"):
+        assert torch.equal(backbone.state["cls_token"], own[VIT]["cls_token"])
+    if format == "dino":
+        student = convert.require(convert.convert(tmp_path / "weights.pth", to="mmseg", trunk="student"))
+        assert torch.equal(student.state["cls_token"], own[VIT]["cls_token"] + 0.25)
+
+
 # ---- what is wrong
 
 
