@@ -11,9 +11,9 @@ THRESHOLD = 1e-5
 
 
 class StageParity(TypedDict):
-    """How far one stage's maps of the source network and of the mm* backbone are apart.
+    """How far one stage's maps of the source network and of the mm* backbone are apart, at most, over two image sizes.
 
-    `weights` is "own" for the checkpoint's, "probe" for the same network with random norm layers, in which no
+    `weights` is "own" for the checkpoint's, "probe" for the same network with random scales and biases, in which no
     branch is silent; `max_rel` is `max_abs` over the largest absolute value of the source's map.
     """
 
@@ -39,9 +39,9 @@ class Certificate:
         nonfinite: Tensors that hold NaN or infinity.
         parity: Differences of the feature maps, stage by stage; empty where they could not be compared.
         threshold: The largest `max_rel` that passes.
-        untrained: Every norm scale is exactly 0 or 1 and every bias exactly 0.
+        untrained: Every norm scale is exactly 0 or 1 and every norm bias exactly 0.
         allow_untrained: The user let an untrained network pass.
-        position_embedding: How position embeddings were interpolated; None where there are none.
+        position_embedding: Their grid and how they were interpolated; None where there are none.
         digest: sha256 over the converted trunk; `random:<arch>:<init>` for a random init.
         known_file: The file's name where torchvision publishes this very file.
         traits: What the backbone was built with beyond its architecture, such as `{"padding": "same"}`.

@@ -70,17 +70,20 @@ def certify(
     if to not in TARGETS:
         raise unknown("target", to, TARGETS)
     family = backbones.family(source.arch)
-    target = _build(to, family.config(source.arch, **source.traits))
     state, collisions = _rename(source.tensors, family)
+    size = family.image_size(source.arch, state)
+    traits = {**family.traits(source.tensors), **source.traits}
+    target = _build(to, family.config(source.arch, size=size, **traits))
+    state = parity.shaped_like(state, target.state_dict())
     fit = _fit(target.state_dict(), state, collisions)
     reasons = [*suspicions, *fit.reasons()]
     untrained = is_untrained(state)
     if untrained and not allow_untrained:
-        reasons.append("The network is untrained: every norm scale is exactly 0 or 1 and every bias exactly 0.")
+        reasons.append("The network is untrained: every norm scale is exactly 0 or 1 and every norm bias exactly 0.")
     rows: list[StageParity] = []
     if not fit.reasons():
         try:
-            rows = parity.compare(source, target, state, family.rename)
+            rows = parity.compare(source, target, state, family, size)
             reasons += parity.failures(rows)
         except (RuntimeError, ValueError) as error:
             reasons.append(f"The feature maps could not be compared: {' '.join(str(error).split())}")
@@ -98,13 +101,14 @@ def certify(
         parity=rows,
         untrained=untrained,
         allow_untrained=untrained and allow_untrained,
+        position_embedding=family.resized(source.arch, state, size)[1] if size else None,
         known_file=known_file,
-        traits=source.traits,
+        traits=traits,
         notes=[*source.notes, *_widened(source.tensors)],
         reasons=reasons,
     )
     inputs = (source.mean, source.std, source.channel_order)
-    return Backbone(source.arch, state, certificate, *inputs, source.meta, source.traits)
+    return Backbone(source.arch, state, certificate, *inputs, source.meta, traits)
 
 
 @dataclass(frozen=True)
@@ -160,9 +164,14 @@ def _widened(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def is_untrained(state: Mapping[str, Tensor]) -> bool:
-    """Tell a network that no optimizer ever touched: norm scales exactly 0 or 1, biases exactly 0."""
-    scales = [tensor for name, tensor in state.items() if name.endswith(".weight") and tensor.dim() == 1]
-    biases = [tensor for name, tensor in state.items() if name.endswith(".bias")]
+    """Tell a network that no optimizer ever touched: norm scales exactly 0 or 1, norm biases exactly 0.
+
+    Other biases prove nothing: torchvision draws those of a ViT's hidden layers at random.
+    """
+    scaling = [name for name, one in state.items() if name.endswith(".weight") and one.dim() == 1]
+    norms = [name.removesuffix("weight") for name in scaling if "gamma" not in name]  # those scale branches
+    scales = [state[f"{norm}weight"] for norm in norms]
+    biases = [state[f"{norm}bias"] for norm in norms if f"{norm}bias" in state]
     return all(bool(((scale == 0) | (scale == 1)).all()) for scale in scales) and not any(
         bool(bias.any()) for bias in biases
     )
@@ -183,7 +192,8 @@ def _rename(tensors: Mapping[str, Tensor], family: ModuleType) -> tuple[dict[str
 
 def _build(to: Target, config: dict[str, Any]) -> nn.Module:
     with quiet(), torch.random.fork_rng(devices=[]):
-        import benchmark.same_padding  # noqa: F401 (registers)
+        import benchmark.backbones.targets
+        import benchmark.same_padding  # noqa: F401 (these imports register)
 
         models = importlib.import_module(f"{to}.registry").MODELS
         return networks.bare(lambda: models.build(config))

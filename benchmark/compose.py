@@ -52,6 +52,8 @@ class Composed:
         config: The mmengine config, as plain data.
         fingerprint: What makes numbers comparable, free of architecture, paths, workers and device.
         places: Where the protocol puts the trunk's tensors.
+        image_size: Height and width of the training crops in pixels, where the protocol cuts all to one size.
+        notes: What the architecture cannot do as the protocol asks, a sentence each.
         iterations: Training steps.
         batch_size: Training images a step, over all processes.
     """
@@ -59,6 +61,8 @@ class Composed:
     config: dict[str, Any]
     fingerprint: dict[str, Any]
     places: dict[str, str]
+    image_size: tuple[int, int] | None
+    notes: list[str]
     iterations: int
     batch_size: int
 
@@ -105,7 +109,8 @@ def compose(
         fingerprint |= canonical(dict(flatten({"backbone": dict(traits)}, "")))
 
     family = backbones.family(arch)
-    protocol = fill(protocol, _of_backbone(family, arch, task), task.name, partly=False)
+    _check(task, arch, protocol)
+    protocol = fill(protocol, _of_backbone(family, arch), task.name, partly=False)
     schedule = protocol["schedule"]
     if schedule["batch_size"] % setting.world_size:
         raise UsageError(
@@ -113,7 +118,8 @@ def compose(
             "cannot share evenly."
         )
     model = protocol["model"]
-    model["backbone"] = family.config(arch, **(traits or {}), **model["backbone"])
+    size, notes = model["data_preprocessor"].get("size"), _notes(arch, model["backbone"])
+    model["backbone"] = family.config(arch, size=size, **(traits or {}), **model["backbone"])
     if "shared_head" in model.get("roi_head", {}):  # the trunk's last stage
         model["roi_head"]["shared_head"].update(traits or {})
     model["data_preprocessor"].update(mean=list(mean), std=list(std), bgr_to_rgb=channel_order == "RGB")
@@ -145,7 +151,7 @@ def compose(
         "param_scheduler": param_schedulers(schedule),
         **_surroundings(setting.seed),
     }
-    return Composed(config, fingerprint, protocol["trunk"], schedule["iterations"], schedule["batch_size"])
+    return Composed(config, fingerprint, protocol["trunk"], size, notes, schedule["iterations"], schedule["batch_size"])
 
 
 def param_schedulers(schedule: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -250,12 +256,37 @@ def _surroundings(seed: int) -> dict[str, Any]:
     }
 
 
-def _of_backbone(family: ModuleType, arch: str, task: Task) -> dict[str, Any]:
+def _check(task: Task, arch: str, protocol: Protocol) -> None:
+    """Refuse an architecture that a protocol's detector cannot take."""
+    strides, resnet = backbones.family(arch).strides(arch), arch.startswith("resnet")
+    if task.kind == "detection" and strides != (4, 8, 16, 32):
+        raise UsageError(
+            f"{task.name} detects on maps at strides 4 to 32; all maps of {arch} have the stride {strides[-1]}.",
+            "Take a segmentation or depth task for it.",
+        )
+    if "num_stages" in protocol["model"]["backbone"] and not resnet:
+        raise UsageError(
+            f"{task.name} uses a ResNet's last stage as its box head, which {arch} does not have.",
+            "Take a detection task with a feature pyramid for it.",
+        )
+
+
+def _notes(arch: str, asked: Mapping[str, Any]) -> list[str]:
+    """Say where heads see another stride than a ResNet's."""
+    if "dilations" not in asked or arch.startswith("resnet"):
+        return []
+    stride = backbones.family(arch).strides(arch)[-1]
+    return [f"{arch} is not dilated as a ResNet is: the head sees maps at stride {stride}, a ResNet's at stride 8."]
+
+
+def _of_backbone(family: ModuleType, arch: str) -> dict[str, Any]:
     channels = family.channels(arch)
     values = {f"c{stage}": width for stage, width in zip(range(2, 6), channels, strict=True)}
     values["channels"] = list(channels)
-    depth = family.config(arch).get("depth")
-    return values if depth is None else {**values, "depth": depth}
+    if arch.startswith("resnet"):
+        depth = arch.removeprefix("resnet")
+        values["depth"] = int(depth) if depth.isdigit() else depth
+    return values
 
 
 def _fingerprint(protocol: Protocol, values: dict[str, Any], found: Manifest, setting: Setting) -> dict[str, Any]:

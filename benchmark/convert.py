@@ -11,13 +11,11 @@ from benchmark import backbones, intake
 from benchmark.certificate import Certificate
 from benchmark.certify import Backbone, Target, certify
 from benchmark.restated import restated, statements
-from benchmark.source import Source, outputs_of
+from benchmark.source import Source, own_maps
 from pretrain import checkpoint, tensor_file
 from pretrain.errors import DensebenchError
 
-__all__ = ["Backbone", "Certificate", "Target", "convert", "random_init", "require", "write"]
-
-RANDOM_INIT = "kaiming_fan_out"  # what `pretrain.backbones` draws convolutions from
+__all__ = ["Backbone", "Certificate", "Target", "at_size", "convert", "random_init", "require", "write"]
 
 
 def convert(
@@ -74,12 +72,26 @@ def random_init(arch: str, seed: int, *, to: Target = "mmdet") -> Backbone:
         tensors=pretrain.backbones.build(arch, seed).state_dict(),
         dropped=[],
         network=lambda: pretrain.backbones.build(arch, seed),
-        stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
+        stage_maps=own_maps,
         meta={"method": "random", "seed": seed},
     )
     backbone = certify(source, to=to, allow_untrained=True)
-    digest = f"random:{arch}:{RANDOM_INIT}"
+    digest = f"random:{arch}:{backbones.family(arch).INIT}"
     return dataclasses.replace(backbone, certificate=dataclasses.replace(backbone.certificate, digest=digest))
+
+
+def at_size(backbone: Backbone, size: tuple[int, int] | None) -> Backbone:
+    """Return the backbone for images of `size` (height, width): position embeddings interpolated once, and so noted.
+
+    The digest stays that of the checkpoint's own tensors. None, or a family without position embeddings, changes
+    nothing.
+    """
+    family = backbones.family(backbone.arch)
+    if size is None or family.image_size(backbone.arch, backbone.state) is None:
+        return backbone
+    state, how = family.resized(backbone.arch, backbone.state, size)
+    certificate = dataclasses.replace(backbone.certificate, position_embedding=how)
+    return dataclasses.replace(backbone, state=state, certificate=certificate)
 
 
 def require(backbone: Backbone) -> Backbone:

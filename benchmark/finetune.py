@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+import benchmark.backbones.targets
 import benchmark.heads
 import benchmark.heads.depth
 import benchmark.heads.linear

@@ -70,14 +70,14 @@ class HaikuResNet(nn.Module):
     """hk.nets.ResNet (version 1) without its classifier; parameters have torchvision's names.
 
     Args:
-        arch: "resnet18" to "resnet152".
+        arch: "resnet18" to "resnet200", or a wide one such as "resnet50x2".
         tensors: All its parameters and statistics, loaded strictly.
     """
 
     def __init__(self, arch: str, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.conv1, self.bn1 = _Conv(3, 64, 7, 2), nn.BatchNorm2d(64, eps=EPS)
-        inputs, bottleneck = 64, arch not in ("resnet18", "resnet34")
+        inputs, bottleneck = 64 * resnet.width(arch), arch not in ("resnet18", "resnet34")
+        self.conv1, self.bn1 = _Conv(3, inputs, 7, 2), nn.BatchNorm2d(inputs, eps=EPS)
         for stage, (outputs, count) in enumerate(zip(resnet.channels(arch), resnet.blocks(arch), strict=True), start=1):
             blocks = []
             for number in range(count):

@@ -6,7 +6,8 @@ may sit on another convolution. Equal maps do: in eval mode they show batch norm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -16,33 +17,48 @@ from benchmark.certificate import THRESHOLD, StageParity
 from benchmark.source import Source
 
 _SEED = 20_111_211
-_STAGES = ("C2", "C3", "C4", "C5")
+_MOST_CELLS = 16  # of the last map, to a side
 
 
-def images() -> Tensor:
-    """Return the fixed images: (2, 3, 64, 96) noise of unit variance at four scales, flat nowhere."""
+def images(size: tuple[int, int] = (64, 96)) -> Tensor:
+    """Return the fixed images: (2, 3, H, W) noise of unit variance at four scales, flat nowhere."""
     generator = torch.Generator().manual_seed(_SEED)
     layers = []
     for cells in (2, 8, 32, 64):
         noise = torch.randn(2, 3, cells, cells * 3 // 2, generator=generator)
-        layers.append(F.interpolate(noise, size=(64, 96), mode="nearest"))
+        layers.append(F.interpolate(noise, size=size, mode="nearest"))
     return torch.stack(layers).sum(dim=0) / 2
 
 
+def sizes(stride: int, native: tuple[int, int] | None) -> list[tuple[int, int]]:
+    """Return the two sizes that maps are compared at.
+
+    Args:
+        stride: The last map's.
+        native: The size that position embeddings belong to: they are compared there, and interpolated.
+    """
+    if native is None:
+        return [(2 * stride, 3 * stride), (4 * stride, 3 * stride)]
+    height, width = (min(side, _MOST_CELLS * stride) for side in native)
+    return [(4 * stride, 6 * stride), (height, width)]
+
+
 def compare(
-    source: Source, target: nn.Module, state: Mapping[str, Tensor], rename: Callable[[str], str]
+    source: Source, target: nn.Module, state: Mapping[str, Tensor], family: ModuleType, native: tuple[int, int] | None
 ) -> list[StageParity]:
     """Compare the source's network with the mm* backbone, twice.
 
-    First with the checkpoint's own weights. Then as a probe: the source network's norm layers are set to
-    random values, carried over by the same renaming, and compared again. So a swap is seen also in a network
-    whose residual branches are silent or whose norm layers are all alike.
+    First with the checkpoint's own weights. Then as a probe: the source network's norm layers, layer scales and biases
+    are set to random values, carried over by the same renaming, and compared again. So a swap is seen also in a
+    network whose residual branches are silent or whose norm layers are all alike. Where there are position
+    embeddings, both networks interpolate them by one method (`pretrain.backbones.vit.resize_positions`).
 
     Args:
-        source: Builds its network by itself, strictly loaded, untouched by `rename`.
+        source: Builds its network by itself, strictly loaded, untouched by the family's `rename`.
         target: The mm* backbone, all four stages; overwritten.
         state: The converted trunk that is to be proved.
-        rename: A source's name -> the target's name.
+        family: The architecture's, of `benchmark.backbones`.
+        native: See `sizes`.
 
     Raises:
         RuntimeError: A network does not load strictly.
@@ -52,11 +68,23 @@ def compare(
         network = source.network().float().eval()
         target.load_state_dict(state, strict=True, assign=True)
         target.float().eval()
-        rows = _rows("own", source, network, target)
-        _randomise_norms(network)
+        shapes = sizes(family.strides(source.arch)[-1], native)
+        rows = _rows("own", source, network, target, family.STAGES, shapes)
+        _randomise(network)
         values = network.state_dict()
-        target.load_state_dict({rename(name): values[name] for name in source.tensors}, strict=True, assign=True)
-        return rows + _rows("probe", source, network, target)
+        probe = {family.rename(name): values[name] for name in source.tensors}
+        target.load_state_dict(shaped_like(probe, target.state_dict()), strict=True, assign=True)
+        return rows + _rows("probe", source, network, target, family.STAGES, shapes)
+
+
+def shaped_like(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors in the shapes that are wanted where only dimensions of size 1 differ."""
+    return {
+        name: tensor.reshape(wanted[name].shape)
+        if name in wanted and tensor.squeeze().shape == wanted[name].squeeze().shape
+        else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def failures(parity: list[StageParity]) -> list[str]:
@@ -74,11 +102,25 @@ def failures(parity: list[StageParity]) -> list[str]:
     return sentences
 
 
-def _rows(weights: str, source: Source, network: nn.Module, target: nn.Module) -> list[StageParity]:
-    batch = images()
+def _rows(
+    weights: str,
+    source: Source,
+    network: nn.Module,
+    target: nn.Module,
+    stages: Sequence[str],
+    shapes: Sequence[tuple[int, int]],
+) -> list[StageParity]:
+    """Return a row for each stage: the larger difference of the sizes."""
+    each = [_rows_at(weights, source, network, target, stages, images(shape)) for shape in shapes]
+    return [max(rows, key=lambda row: row["max_rel"]) for rows in zip(*each, strict=True)]
+
+
+def _rows_at(
+    weights: str, source: Source, network: nn.Module, target: nn.Module, stages: Sequence[str], batch: Tensor
+) -> list[StageParity]:
     expected, found = source.stage_maps(network, batch), target(batch)
     rows: list[StageParity] = []
-    for stage, left, right in zip(_STAGES, expected, found, strict=True):  # (2, C, H, W) each
+    for stage, left, right in zip(stages, expected, found, strict=True):  # (2, C, H, W) each
         if left.shape != right.shape:
             raise ValueError(f"The maps of {stage} have the shapes {tuple(left.shape)} and {tuple(right.shape)}.")
         scale, apart = left.abs().max().item(), (left - right).abs().max().item()
@@ -90,14 +132,12 @@ def _rows(weights: str, source: Source, network: nn.Module, target: nn.Module) -
     return rows
 
 
-def _randomise_norms(network: nn.Module) -> None:
-    """Give every norm layer scales, biases and running statistics of its own."""
+def _randomise(network: nn.Module) -> None:
+    """Give every norm layer, layer scale and bias values of its own: all that has one dimension."""
     generator = torch.Generator().manual_seed(_SEED)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.LayerNorm | nn.GroupNorm):
-            values = module.state_dict()
-            for name, tensor in values.items():
-                if tensor.dim():  # num_batches_tracked has none
-                    low = -0.5 if name in ("bias", "running_mean") else 0.5
-                    values[name] = torch.rand(tensor.shape, generator=generator) + low
-            module.load_state_dict(values, strict=True, assign=True)  # not in place: they may be the checkpoint's
+    values = network.state_dict()
+    for name, tensor in values.items():
+        if tensor.squeeze().dim() == 1 and tensor.is_floating_point():
+            low = -0.5 if name.endswith(("bias", "running_mean")) else 0.5
+            values[name] = torch.rand(tensor.shape, generator=generator) + low
+    network.load_state_dict(values, strict=True, assign=True)  # not in place: they may be the checkpoint's

@@ -1,4 +1,4 @@
-"""Formats that put plain ResNets, torchvision's names and all, behind prefixes."""
+"""Formats that put plain networks, torchvision's or timm's names and all, behind prefixes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
-from benchmark.source import Source, fill_counters, outputs_of
+from benchmark.source import Source, built_by, fill_counters
 from pretrain.errors import DensebenchError, unknown
 from pretrain.stored import Stored, is_tensor
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-LANDMARK = "conv1.weight"
 NO_WEIGHT = "no weight of the network"
 
 
@@ -43,10 +42,10 @@ class Naming:
     Attributes:
         format: Its name.
         trunks: The networks that its files may hold; the first that is there is taken.
-        heads: Beginnings of names that belong to a trunk's head, after the trunk's prefix.
+        heads: Beginnings of names that belong to a trunk's head, after the trunk's prefix; its family's are added.
         beside: Beginnings of names beside the trunks, which are left out.
-        rename: Turns a name after the prefix into torchvision's.
-        landmark: The first convolution's name after the prefix, where `rename` would take torchvision's names, too.
+        rename: Turns a name after the prefix into torchvision's or timm's.
+        landmark: The first convolution's name after the prefix, where `rename` would take plain names, too.
         evidence: A key beside the container that tells this code base from others of the same names.
     """
 
@@ -82,39 +81,40 @@ class Naming:
             raise unknown("trunk", wanted, [trunk.name for trunk in found])
         taken = next(trunk for trunk in found if wanted in (None, trunk.name))
         named = self._trunk(tree, taken)
-        tensors, notes = fill_counters({name: one for name, one in named.items() if not name.startswith(self.heads)})
-        arch = backbones.identify(tensors)
-        if arch is None:
+        arch, library = backbones.identify(named), backbones.library_of(named)
+        if arch is None or library is None:
             raise DensebenchError(
                 f"{path}: the {taken.name} of this {self.format} file is of no architecture that is served.",
                 f"Served: {', '.join(backbones.names())}.",
             )
+        heads = (*self.heads, *backbones.family(arch).HEADS)
+        tensors, notes = fill_counters({name: one for name, one in named.items() if not name.startswith(heads)})
         if len(found) > 1:
             others = ", ".join(trunk.name for trunk in found if trunk is not taken)
             notes.append(f"The {taken.name} was taken; the file also holds: {others} (--trunk takes another).")
         state = _inside(tree, taken.container)
         self._hold_to_its_doubles(path, state, taken)
-        dropped, leftover = self._others(state, taken)
+        behind = tuple(taken.prefix + head for head in heads)
+        dropped, leftover = self._others(state, taken, behind)
         dropped += [".".join((*taken.container[:depth], str(key))) for depth, key in _siblings(tree, taken.container)]
         return Source(
             format=self.format,
             arch=arch,
             tensors={**tensors, **leftover},
             dropped=dropped,
-            network=lambda: _network(arch, tensors),
-            stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
+            **built_by(library, arch, tensors),
             notes=notes,
             trunk=taken.name,
             candidates=[trunk.name for trunk in found],
             why=_why(wanted, len(found)),
             evidence=f"'{'.'.join((*taken.container, ''))}{taken.prefix}' begins the names of a trunk"
             + (f", and '{self.evidence}' is there" if self.evidence else ""),
-            reasons={name: self._reason(name, taken) for name in dropped},
+            reasons={name: self._reason(name, taken, behind) for name in dropped},
         )
 
-    def _reason(self, name: str, taken: Trunk) -> str:
+    def _reason(self, name: str, taken: Trunk, heads: tuple[str, ...]) -> str:
         """Say why a name is left out."""
-        if name.startswith(tuple(taken.prefix + head for head in self.heads)):
+        if name.startswith(heads):
             return "head of the trunk"
         if name.startswith(taken.doubles or ("\0",)):
             return "the trunk's tensors a second time"
@@ -126,10 +126,10 @@ class Naming:
     def _is_there(self, tree: Mapping[str, Any], trunk: Trunk) -> bool:
         if self.landmark is not None:
             return trunk.prefix + self.landmark in _inside(tree, trunk.container)
-        return LANDMARK in self._trunk(tree, trunk)
+        return backbones.library_of(self._trunk(tree, trunk)) is not None
 
     def _trunk(self, tree: Mapping[str, Any], trunk: Trunk) -> dict[str, Tensor]:
-        """Return a trunk's tensors, its head's among them, under torchvision's names."""
+        """Return a trunk's tensors, its head's among them, under plain names."""
         start = trunk.prefix
         return {
             self.rename(name.removeprefix(start)): value
@@ -137,7 +137,9 @@ class Naming:
             if name.startswith(start) and is_tensor(value)
         }
 
-    def _others(self, state: Mapping[str, Any], taken: Trunk) -> tuple[list[str], dict[str, Tensor]]:
+    def _others(
+        self, state: Mapping[str, Any], taken: Trunk, heads: tuple[str, ...]
+    ) -> tuple[list[str], dict[str, Tensor]]:
         """Return the names that are left out on purpose, and the tensors that nobody knows."""
         known = tuple(
             prefix
@@ -146,7 +148,6 @@ class Naming:
             for prefix in (trunk.prefix, *trunk.doubles)
             if prefix
         )
-        heads = tuple(taken.prefix + head for head in self.heads)
         known += (*self.beside, *taken.doubles, *heads)
         dropped, leftover = [], {}
         for name, value in state.items():
@@ -188,21 +189,6 @@ def _siblings(tree: Mapping[str, Any], container: Sequence[str]) -> list[tuple[i
         found += [(depth, other) for other in tree if other != key]
         tree = tree[key]
     return found
-
-
-def _network(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
-    from benchmark.networks import filled
-
-    return filled(lambda: _without_head(arch), tensors)
-
-
-def _without_head(arch: str) -> nn.Module:
-    import torchvision
-    from torch import nn
-
-    model: nn.Module = torchvision.models.get_model(arch, weights=None)
-    model.fc = nn.Identity()
-    return model
 
 
 def _why(wanted: str | None, count: int) -> str:

@@ -162,7 +162,7 @@ class _Run:
             tell(Event("started", self.task.name, self.seed, steps=composed.iterations))
             begin = time.monotonic()
             metrics = self._finetune(self._compose(precision, folder), folder, on_event)
-            result = self._result(composed.fingerprint, metrics, precision, time.monotonic() - begin)
+            result = self._result(composed, metrics, precision, time.monotonic() - begin)
             if is_main_process():
                 write(result, records, replace=self.request.force)
         tell(Event("recorded", self.task.name, self.seed, composed.iterations, composed.iterations, result))
@@ -201,14 +201,13 @@ class _Run:
             if on_event is not None:
                 on_event(Event("step", self.task.name, self.seed, step, steps))
 
-        frozen = self.request.mode != "finetune"
         title = f"{self.task.name}, {self._name}, seed {self.seed}"
         job = Job(
             title=title,
             composed=composed,
-            backbone=self.backbone,
-            frozen=frozen,
-            calibrate=CALIBRATION_IMAGES if frozen and self._is_random else 0,
+            backbone=self._fitted(composed),
+            frozen=self.request.mode != "finetune",
+            calibrate=CALIBRATION_IMAGES if self._calibrated else 0,
             precise_bn=self.task.protocol["benchmark"]["precise_bn"],
             folder=folder,
             keep_model=self.request.keep_model,
@@ -216,15 +215,24 @@ class _Run:
         metrics = finetune(job, on_step if on_event is not None else None)
         return reported(metrics, [metric.key for metric in self.task.metrics], title)
 
+    def _fitted(self, composed: compose.Composed) -> Backbone:
+        """Return the backbone with its position embeddings at the task's size."""
+        return convert.at_size(self.backbone, composed.image_size)
+
     @property
     def _is_random(self) -> bool:
         return self.checkpoint == "random"
 
     @property
+    def _calibrated(self) -> bool:
+        has_statistics = any(name.endswith("running_mean") for name in self.backbone.state)
+        return self._is_random and self.request.mode != "finetune" and has_statistics
+
+    @property
     def _name(self) -> str:
         return self.request.name or str(self.backbone.meta.get("method", Path(self.checkpoint).stem))
 
-    def _result(self, protocol: dict[str, Any], metrics: dict[str, float], precision: str, seconds: float) -> Record:
+    def _result(self, composed: compose.Composed, metrics: dict[str, float], precision: str, seconds: float) -> Record:
         meta = self.backbone.meta
         described = {metric.key: metric for metric in self.task.metrics}
         return Record(
@@ -233,10 +241,10 @@ class _Run:
             name=self._name,
             arch=self.backbone.arch,
             checkpoint="random" if self._is_random else Path(self.checkpoint).name,
-            certificate=self.backbone.certificate.to_dict(),
+            certificate=self._fitted(composed).certificate.to_dict(),
             task=self.task.name,
             mode=self.request.mode,
-            fingerprint_dict=protocol,
+            fingerprint_dict=composed.fingerprint,
             seed=self.seed,
             pretrain_seed=None if self._is_random else meta.get("seed"),
             metrics=metrics,
@@ -245,7 +253,7 @@ class _Run:
             metric_info={key: {"label": m.label, "scale": m.scale} for key, m in described.items()},
             pretraining={key: meta[key] for key in ("recipe", "data", "epochs") if key in meta},
             partial=self.found.partial or bool(self.skip),
-            notes=list(self._notes()),
+            notes=list(self._notes(composed)),
             world_size=world_size(),
             precision=precision,
             wall_time_s=seconds,
@@ -255,12 +263,13 @@ class _Run:
             data=self.found.summary(),
         )
 
-    def _notes(self) -> Iterator[str]:
+    def _notes(self, composed: compose.Composed) -> Iterator[str]:
         if world_size() == 1 and "SyncBN" in str(self.task.protocol["model"]):
             yield "SyncBN became BN: one process trained."
         for name, value in (self.request.overrides or {}).items():
             yield f"The task's {name} was set to {value}."
         if self.skip:
             yield f"{len(self.skip)} unreadable training images were left out."
-        if self._is_random and self.request.mode != "finetune":
+        yield from composed.notes
+        if self._calibrated:
             yield f"The random trunk's norm statistics were set on at most {CALIBRATION_IMAGES} training images."

@@ -8,7 +8,7 @@ about 70% instead of 74.6% of linear ImageNet accuracy (google-deepmind/deepmind
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import mmdet.registry
 import mmseg.registry
@@ -16,6 +16,8 @@ from mmdet.models.backbones import ResNet as DetectionResNet
 from mmseg.models.backbones import ResNet as SegmentationResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from benchmark.backbones.targets import deepened
 
 NAME = "SamePaddedResNet"
 CONVOLUTION = {"type": "Conv2dAdaptivePadding"}  # mmcv's; "adaptive" means SAME
@@ -35,6 +37,8 @@ def _same(plain: Any) -> Any:
     """Return a subclass of an mm* ResNet whose convolutions and pooling pad with SAME; names stay as they are."""
 
     class SamePaddedResNet(plain):
+        arch_settings: ClassVar[dict[int, Any]] = deepened(plain)
+
         def __init__(self, **options: Any) -> None:
             super().__init__(conv_cfg=CONVOLUTION, **options)
 

@@ -92,23 +92,45 @@ class StateDict:
     beside: list[str]
 
 
-def open_state_dict(tree: Mapping[str, Any], containers: Sequence[str], landmark: str) -> StateDict | None:
+def own_maps(network: nn.Module, images: Tensor) -> list[Tensor]:
+    """Run a backbone of `pretrain.backbones`; its position embeddings fit themselves to the images."""
+    from pretrain.backbones import Backbone
+
+    assert isinstance(network, Backbone)
+    return network.stages(images)
+
+
+def built_by(library: str, arch: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return a Source's `network` and `stage_maps`: the network that "timm" or "torchvision" builds of the tensors.
+
+    They are plain names, the classifier's among them; torch and the library are imported when it is built.
+    """
+    from benchmark import library as libraries
+
+    return {
+        "network": lambda: libraries.network(library, arch, tensors),
+        "stage_maps": lambda network, images: libraries.stage_maps(library, arch, network, images),
+    }
+
+
+def open_state_dict(tree: Mapping[str, Any], containers: Sequence[str], landmarks: Sequence[str]) -> StateDict | None:
     """Find the state dict in a file's tree.
 
     Args:
         tree: The file's tree, as `pretrain.checkpoint.read_tensors` returns it.
         containers: Keys under which it may stand, best first; a flat file is its own state dict.
-        landmark: A tensor that tells that it is one, such as "conv1.weight".
+        landmarks: Tensors of which one tells that it is one, such as "conv1.weight".
 
     Returns:
-        The first that has the landmark, plain or under the prefix; None where there is none.
+        The first that has a landmark, plain or under the prefix; None where there is none.
     """
     for container in (*containers, None):
         state = tree if container is None else tree.get(container)
         if not isinstance(state, Mapping):
             continue
         tensors = {str(name): value for name, value in state.items() if is_tensor(value)}
-        prefix = next((prefix for prefix in ("", "module.") if prefix + landmark in tensors), None)
+        starts = [prefix for prefix in ("", "module.") for landmark in landmarks if prefix + landmark in tensors]
+        prefix = starts[0] if starts else None
         if prefix is not None:
             beside = [str(name) for name in state if str(name) not in tensors]
             if container is not None:

@@ -1,14 +1,21 @@
 """What the downstream half knows of architectures: one family a file, which names its members in `ARCHS`.
 
-A family has `rename(name)` (a source's plain name -> the mm* name), `config(arch, **traits)` (the mm* backbone),
-`channels(arch)` and `identify(tensors)`.
+A family has
+- `rename(name)`: a source's plain name, of whichever library -> the mm* name;
+- `identify(tensors)`: the architecture that plain names and shapes show;
+- `config(arch, size=..., **traits, **asked)`: the mm* backbone for images of `size`, as a protocol for ResNets asks;
+- `channels(arch)` and `strides(arch)` of the four maps, and `STAGES`, what a certificate calls them;
+- `LANDMARKS`: the first convolution's name and whose naming it is; `HEADS`: beginnings of a linear classifier's names;
+- `INIT`: what `pretrain.backbones` draws its weights from;
+- `traits(tensors)`: what a network has or lacks beyond its architecture, as plain names show it; given to `config`;
+- `image_size(arch, tensors)`: the size that position embeddings belong to, None where there are none.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -17,7 +24,7 @@ from pretrain.errors import unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["family", "identify", "names"]
+__all__ = ["family", "identify", "landmarks", "library_of", "names"]
 
 
 def names() -> list[str]:
@@ -38,9 +45,20 @@ def family(arch: str) -> ModuleType:
 
 
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
-    """Tell the architecture from the tensors' plain names; None where it is none of ours."""
+    """Tell the architecture from the tensors' plain names and shapes; None where it is none of ours."""
     found = (module.identify(tensors) for module in _families())
     return next((arch for arch in found if arch is not None), None)
+
+
+def landmarks() -> dict[str, str]:
+    """Return the names of first convolutions, of which every trunk has one, and the library that names them so."""
+    return {name: library for module in _families() for name, library in module.LANDMARKS.items()}
+
+
+def library_of(names: Iterable[str]) -> str | None:
+    """Tell whose names these are, "timm" or "torchvision"; None where no first convolution is among them."""
+    known = landmarks()
+    return next((known[name] for name in names if name in known), None)
 
 
 def _families() -> list[ModuleType]:

@@ -16,22 +16,38 @@ _BLOCKS = {
     "resnet50": (3, 4, 6, 3),
     "resnet101": (3, 4, 23, 3),
     "resnet152": (3, 8, 36, 3),
+    "resnet200": (3, 24, 36, 3),
 }
 _BASIC = ("resnet18", "resnet34")  # two 3x3 convolutions a block; the others have bottlenecks
 _SECOND = "layer{}.{}.conv2.weight"  # in both kinds of blocks, of the stage's width: 64, 128, 256, 512
 _IN_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(.+)")
 
-ARCHS = tuple(_BLOCKS)
+ARCHS = (*_BLOCKS, *(f"{arch}x{times}" for arch in _BLOCKS if arch not in _BASIC for times in (2, 4)))
+LANDMARKS = {"conv1.weight": "torchvision"}
+HEADS = ("fc.weight", "fc.bias")
+STAGES = ("C2", "C3", "C4", "C5")
+INIT = "kaiming_fan_out"
 
 
 def blocks(arch: str) -> tuple[int, int, int, int]:
     """Return the number of residual blocks of the four stages."""
-    return _BLOCKS[arch]
+    return _BLOCKS[arch.partition("x")[0]]
+
+
+def width(arch: str) -> int:
+    """Return the factor on every channel count: 2 for resnet50x2, as SimCLR and BYOL name it."""
+    return int(arch.partition("x")[2] or 1)
 
 
 def channels(arch: str) -> tuple[int, int, int, int]:
     """Return the channels of C2 to C5, the maps at strides 4, 8, 16 and 32."""
-    return (64, 128, 256, 512) if arch in _BASIC else (256, 512, 1024, 2048)
+    c2 = 64 if arch in _BASIC else 256 * width(arch)
+    return (c2, 2 * c2, 4 * c2, 8 * c2)
+
+
+def strides(arch: str) -> tuple[int, int, int, int]:
+    """Return the strides of C2 to C5 where no protocol dilates them."""
+    return (4, 8, 16, 32)
 
 
 def rename(name: str) -> str:
@@ -39,20 +55,23 @@ def rename(name: str) -> str:
     return name
 
 
-def config(arch: str, *, padding: str = "", **overrides: Any) -> dict[str, Any]:
+def config(arch: str, *, size: tuple[int, int] | None = None, padding: str = "", **overrides: Any) -> dict[str, Any]:
     """Return the mm* backbone, all four stages, for mmdet as for mmseg.
 
     Args:
         arch: One of `ARCHS`.
+        size: Makes no difference.
         padding: "same" for a network that pads as TensorFlow does (`benchmark.same_padding`).
         overrides: The protocol's own options.
 
     NOTE: `ResNet`, not the `ResNetV1c` (another stem) of mmseg's stock FCN files; `style="pytorch"` puts the
-    stride on the 3x3 convolution, as torchvision and timm do.
+    stride on the 3x3 convolution, as torchvision and timm do. mm* know no depth 200: `DeepResNet` is ours.
     """
+    depth, stem = int(arch.partition("x")[0].removeprefix("resnet")), 64 * width(arch)
     return {
-        "type": "SamePaddedResNet" if padding == "same" else "ResNet",
-        "depth": int(arch.removeprefix("resnet")),
+        "type": "SamePaddedResNet" if padding == "same" else "ResNet" if depth < 200 else "DeepResNet",
+        "depth": depth,
+        **({"stem_channels": stem, "base_channels": stem} if stem > 64 else {}),
         "num_stages": 4,
         "out_indices": (0, 1, 2, 3),
         "style": "pytorch",
@@ -62,6 +81,15 @@ def config(arch: str, *, padding: str = "", **overrides: Any) -> dict[str, Any]:
         "init_cfg": None,
         **overrides,
     }
+
+
+def image_size(arch: str, tensors: Mapping[str, Tensor]) -> None:
+    """Return None: there are no position embeddings."""
+
+
+def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return nothing: names of a ResNet show no more than its architecture."""
+    return {}
 
 
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
@@ -79,8 +107,9 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
     counts = Counter(stage for stage, _ in whole)
     bottlenecks = sum("conv3.weight" in names for names in whole.values())
     shapes = {place: tensors[_SECOND.format(*place)].shape for place in whole if _SECOND.format(*place) in tensors}
-    plain = sum(tuple(shape[:1]) == (32 << stage,) for (stage, _), shape in shapes.items())
-    if 2 * plain <= len(shapes):
-        return None  # a wide one, or with grouped convolutions: twice the channels
-    found = (tuple(counts[stage] for stage in (1, 2, 3, 4)), 2 * bottlenecks < len(whole))
-    return next((arch for arch in ARCHS if (blocks(arch), arch in _BASIC) == found), None)
+    seen = Counter(shape[0] / (32 << stage) for (stage, _), shape in shapes.items() if len(shape))
+    times, count = seen.most_common(1)[0] if seen else (0, 0)
+    if 2 * count <= len(shapes) or (times > 1 and tuple(tensors["conv1.weight"].shape[:1]) != (64 * times,)):
+        return None  # with grouped convolutions, say, or with blocks alone that are wide
+    found = (tuple(counts[stage] for stage in (1, 2, 3, 4)), 2 * bottlenecks < len(whole), times)
+    return next((arch for arch in ARCHS if (blocks(arch), arch in _BASIC, width(arch)) == found), None)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from mmcv.cnn import build_norm_layer
+from mmdet.models.layers import ResLayer as Stage
 from mmdet.models.roi_heads.shared_heads import ResLayer
 from mmengine.registry import MODELS
 from torch import Tensor
+
+from benchmark import same_padding
 
 
 @MODELS.register_module()
@@ -17,18 +20,22 @@ class Res5ExtraNorm(ResLayer):
     The norm keeps the scale of a network that was not trained for detection in check.
 
     Args:
-        depth: The ResNet's depth.
+        depth: The ResNet's depth; "50x2" where every channel count is doubled.
         norm_cfg: The norm of res5 and of the extra norm.
         norm_eval: Keep res5's running statistics fixed.
         padding: "same" where the trunk pads as TensorFlow does (`benchmark.same_padding`).
     """
 
-    def __init__(self, depth: int, norm_cfg: dict[str, Any], norm_eval: bool = False, padding: str = "") -> None:
-        super().__init__(depth=depth, stage=3, norm_cfg=norm_cfg, norm_eval=norm_eval)
-        if padding == "same":
-            whole = MODELS.build({"type": "mmdet.SamePaddedResNet", "depth": depth, "norm_cfg": norm_cfg})
-            self.layer4 = whole.layer4
-        channels = 512 * self.layer4[0].expansion
+    def __init__(self, depth: int | str, norm_cfg: dict[str, Any], norm_eval: bool = False, padding: str = "") -> None:
+        plain, _, times = str(depth).partition("x")
+        known = min(int(plain), 152)  # mm* know no depth 200; its last stage is that of 152
+        self.layer4: Any
+        super().__init__(depth=known, stage=3, norm_cfg=norm_cfg, norm_eval=norm_eval)
+        width, block, blocks = 512 * int(times or 1), type(self.layer4[0]), len(self.layer4)
+        channels = width * block.expansion
+        conv_cfg = same_padding.CONVOLUTION if padding == "same" else None
+        if times or conv_cfg:
+            self.layer4 = Stage(block, channels // 2, width, blocks, stride=2, norm_cfg=norm_cfg, conv_cfg=conv_cfg)
         self.norm = build_norm_layer(norm_cfg, channels)[1]
 
     def forward(self, x: Tensor) -> Tensor:

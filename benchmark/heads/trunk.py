@@ -153,7 +153,7 @@ class TrunkHook(Hook):
 
 
 def calibrate_norms(model: Any, loader: Any, images: int) -> None:
-    """Set the backbone's running statistics to the averages over a pass of training images.
+    """Set the backbone's running statistics, where it has any, to the averages over a pass of training images.
 
     Args:
         model: A model with `backbone` and `data_preprocessor`.
@@ -161,6 +161,8 @@ def calibrate_norms(model: Any, loader: Any, images: int) -> None:
         images: How many, at most; one pass is never exceeded.
     """
     norms = [module for module in model.backbone.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     model.eval()
     for norm in norms:

@@ -79,14 +79,16 @@ def single(path: Path, wanted: str | None) -> None:
 
 def no_format(path: Path, tree: Mapping[str, Any]) -> DensebenchError:
     """Describe a file whose tensors are named in no known way, with the prefix before its trunk."""
-    from benchmark.source import tensor_names  # `names` works without torch
+    from benchmark import backbones
+    from benchmark.source import tensor_names
 
     known = f"Formats that can be read: {', '.join(names())}."
     tensors = tensor_names(tree)
     if not tensors:
         return DensebenchError(f"{path} holds no tensors.", known)
-    stems = [name for name in tensors if name.endswith("conv1.weight")]
-    first = min(stems or tensors, key=len)
-    prefix = first.removesuffix("conv1.weight")
-    where = f"'conv1.weight' stands behind the prefix '{prefix}'" if stems and prefix else f"the first is '{first}'"
+    firsts = {name: end for name in tensors for end in backbones.landmarks() if name.endswith(end)}
+    first = min(firsts or tensors, key=len)
+    end = firsts.get(first, first)
+    prefix = first.removesuffix(end)
+    where = f"'{end}' stands behind the prefix '{prefix}'" if prefix else f"the first is '{first}'"
     return DensebenchError(f"{path} names its {len(tensors)} tensors in no known format: {where}.", known)

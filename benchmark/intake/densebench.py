@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
 from benchmark.intake import single
-from benchmark.source import Source
+from benchmark.source import Source, own_maps
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError
 
@@ -44,7 +44,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         tensors=tensors,
         dropped=[],
         network=lambda: _network(meta.arch, tensors),
-        stage_maps=_stage_maps,
+        stage_maps=own_maps,
         mean=meta.mean,
         std=meta.std,
         channel_order=meta.channel_order,
@@ -58,10 +58,3 @@ def _network(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     from benchmark.networks import filled
 
     return filled(lambda: pretrain.backbones.build(arch, seed=0), tensors)
-
-
-def _stage_maps(network: nn.Module, images: Tensor) -> list[Tensor]:
-    from pretrain.backbones import Backbone
-
-    assert isinstance(network, Backbone)
-    return network.stages(images)

@@ -1,4 +1,4 @@
-"""Files of code bases that nobody described: a ResNet with torchvision's names, behind whatever prefix.
+"""Files of code bases that nobody described: a network with torchvision's or timm's names, behind whatever prefix.
 
 It is asked last. Of several networks the field's words choose: a student before its momentum encoder, and a teacher
 before its student where both are called so (the DINO family). Where the names give no hint, --trunk must choose.
@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmark import backbones
 from benchmark.intake import no_format
-from benchmark.prefixed import LANDMARK, Naming, Trunk
+from benchmark.prefixed import Naming, Trunk
 from benchmark.source import Source
 from pretrain.errors import UsageError
 
@@ -23,7 +23,7 @@ TEACHERS = re.compile(r"(?<![a-z])(key|k|momentum|target|ema|teacher)(?![a-z])")
 
 
 def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    """Tell whether there is a whole ResNet anywhere in the file."""
+    """Tell whether there is a whole network anywhere in the file."""
     return bool(_trunks(tree))
 
 
@@ -52,13 +52,13 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
 
 
 def _trunks(tree: Mapping[str, Any]) -> list[Trunk]:
-    """Return every place with a whole ResNet, named by its container and prefix."""
-    found = []
+    """Return every place with a whole network, named by its container and prefix."""
+    found, landmarks = [], tuple(backbones.landmarks())
     for container, state in _mappings(tree, ()):
         names = {str(name): value for name, value in state.items()}
         for name in names:
-            prefix = name.removesuffix(LANDMARK)
-            if name == prefix or (prefix and not prefix.endswith(".")):
+            prefix = next((name.removesuffix(one) for one in landmarks if name.endswith(one)), None)
+            if prefix is None or (prefix and not prefix.endswith(".")):
                 continue
             inside = {key.removeprefix(prefix): value for key, value in names.items() if key.startswith(prefix)}
             if backbones.identify(inside) is not None:

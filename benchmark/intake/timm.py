@@ -1,32 +1,30 @@
-"""timm's names, in timm's own containers: published safetensors files, and its trainer's checkpoints.
+"""timm's names: published safetensors files, its trainer's checkpoints, and plain state dicts of ViTs and ConvNeXts.
 
-A plain ResNet has torchvision's names in timm too, so only the container tells them apart. The network that
-proves the conversion is built by timm.
+A plain ResNet has torchvision's names in timm too, so only timm's own containers tell them apart. Many code bases
+(DINO, MAE) name their ViTs as timm does. The network that proves the conversion is built by timm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark import backbones
 from benchmark.intake import no_format, single
-from benchmark.source import Source, fill_counters, open_state_dict, outputs_of
+from benchmark.source import Source, built_by, fill_counters, open_state_dict
 from pretrain.errors import DensebenchError
 
-if TYPE_CHECKING:
-    from torch import nn
-
 REFINES = ("torchvision",)
-CONTAINERS = ("state_dict_ema", "state_dict")  # timm itself prefers the averaged weights
-HEAD = ("fc.weight", "fc.bias")
+CONTAINERS = ("state_dict_ema", "state_dict", "model")  # timm itself prefers the averaged weights
+OWN = ("patch_embed.proj.weight", "stem.0.weight")  # of a ViT, a ConvNeXt
+LANDMARKS = ("conv1.weight", *OWN)
 
 
 def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    """Tell timm's containers: safetensors marked "pt", or a trainer's file with its `version` and `arch`."""
+    """Tell timm's names, a ResNet's by the container: safetensors marked "pt", or a file with `version` and `arch`."""
     ours = metadata.get("format") == "pt" or {"state_dict", "version", "arch"} <= tree.keys()
-    return ours and open_state_dict(tree, CONTAINERS, "conv1.weight") is not None
+    return open_state_dict(tree, CONTAINERS, LANDMARKS if ours else OWN) is not None
 
 
 def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None) -> Source:
@@ -37,7 +35,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         UsageError: One of several networks is wanted.
     """
     single(path, wanted)
-    state = open_state_dict(tree, CONTAINERS, "conv1.weight")
+    state = open_state_dict(tree, CONTAINERS, LANDMARKS)
     if state is None:
         raise no_format(path, tree)
     tensors, notes = fill_counters(state.tensors)
@@ -51,26 +49,20 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     if averaged:
         notes.append("The averaged weights (state_dict_ema) were taken, as timm takes them.")
 
-    def network() -> nn.Module:
-        import timm
-
-        from benchmark.networks import filled
-
-        head = tensors.get("fc.weight")
-        classes = 0 if head is None else head.shape[0]
-        return filled(lambda: timm.create_model(arch, pretrained=False, num_classes=classes), tensors)
-
+    heads = backbones.family(arch).HEADS
+    left_out = [state.prefix + name for name in tensors if name.startswith(heads)]
     return Source(
         format="timm",
         arch=arch,
-        tensors={name: tensor for name, tensor in tensors.items() if name not in HEAD},
-        dropped=[state.prefix + name for name in HEAD if name in tensors] + state.beside,
-        network=network,
-        stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
+        tensors={name: tensor for name, tensor in tensors.items() if not name.startswith(heads)},
+        dropped=left_out + state.beside,
+        **built_by("timm", arch, tensors),
         notes=notes,
         trunk=averaged,
         candidates=[name for name in CONTAINERS if averaged and name in tree],
         why="timm itself takes the averaged weights" if averaged else "the only one",
-        evidence="plain names in safetensors marked 'pt', or in a trainer's file with 'version' and 'arch'",
-        reasons={state.prefix + name: "the classifier" for name in HEAD},
+        evidence="timm's names of a ViT or ConvNeXt"
+        if any(name in tensors for name in OWN)
+        else "plain names in safetensors marked 'pt', or in a trainer's file with 'version' and 'arch'",
+        reasons=dict.fromkeys(left_out, "the classifier"),
     )

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark import backbones
 from benchmark.intake import no_format, single
-from benchmark.source import Source, fill_counters, open_state_dict, outputs_of
+from benchmark.source import Source, built_by, fill_counters, open_state_dict
 from pretrain.errors import DensebenchError
 
-if TYPE_CHECKING:
-    from torch import nn
-
 CONTAINERS = ("state_dict", "model")
-HEAD = ("fc.weight", "fc.bias")
+LANDMARKS = ("conv1.weight", "conv_proj.weight", "features.0.0.weight")  # of a ResNet, a ViT, a ConvNeXt
+
+NAMES = {"vit_base_patch16": "vit_b_16", "vit_large_patch16": "vit_l_16"}  # torchvision's, where they are others
 
 # Files that torchvision published before it had weight enums.
 _FORMER = (
@@ -29,7 +28,7 @@ _FORMER = (
 
 def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     """Tell whether the plain names stand where torchvision's files have them."""
-    return open_state_dict(tree, CONTAINERS, "conv1.weight") is not None
+    return open_state_dict(tree, CONTAINERS, LANDMARKS) is not None
 
 
 def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None) -> Source:
@@ -40,7 +39,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         UsageError: One of several networks is wanted.
     """
     single(path, wanted)
-    state = open_state_dict(tree, CONTAINERS, "conv1.weight")
+    state = open_state_dict(tree, CONTAINERS, LANDMARKS)
     if state is None:
         raise no_format(path, tree)
     tensors, notes = fill_counters(state.tensors)
@@ -51,30 +50,18 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
             f"Served: {', '.join(backbones.names())}.",
         )
 
-    def build() -> nn.Module:
-        import torchvision
-        from torch import nn
-
-        model: nn.Module = torchvision.models.get_model(arch, weights=None)
-        head = tensors.get("fc.weight")
-        model.fc = nn.Identity() if head is None else nn.Linear(head.shape[-1], head.shape[0])
-        return model
-
-    def network() -> nn.Module:
-        from benchmark.networks import filled
-
-        return filled(build, tensors)
-
+    heads = backbones.family(arch).HEADS
+    left_out = [state.prefix + name for name in tensors if name.startswith(heads)]
+    landmark = next(name for name in LANDMARKS if name in tensors)
     return Source(
         format="torchvision",
         arch=arch,
-        tensors={name: tensor for name, tensor in tensors.items() if name not in HEAD},
-        dropped=[state.prefix + name for name in HEAD if name in tensors] + state.beside,
-        network=network,
-        stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
+        tensors={name: tensor for name, tensor in tensors.items() if not name.startswith(heads)},
+        dropped=left_out + state.beside,
+        **built_by("torchvision", arch, tensors),
         notes=notes,
-        evidence=f"'{state.prefix}conv1.weight' stands where torchvision's files have it",
-        reasons={state.prefix + name: "the classifier" for name in HEAD},
+        evidence=f"'{state.prefix}{landmark}' stands where torchvision's files have it",
+        reasons=dict.fromkeys(left_out, "the classifier"),
     )
 
 
@@ -82,7 +69,9 @@ def published(arch: str) -> dict[str, str]:
     """Return torchvision's published files of an architecture: first 8 digits of the sha256 -> name."""
     import torchvision
 
-    urls = [weights.url for weights in torchvision.models.get_model_weights(arch)]
+    if (name := NAMES.get(arch, arch)) not in torchvision.models.list_models():
+        return {}
+    urls = [weights.url for weights in torchvision.models.get_model_weights(name)]
     stems = [url.rpartition("/")[2].removesuffix(".pth") for url in urls]
     stems += [stem for stem in _FORMER if stem.startswith(f"{arch}-")]
     return {stem.rpartition("-")[2]: f"{stem}.pth" for stem in stems}

@@ -57,8 +57,9 @@ class ResNet(Backbone):
 def _wide(blocks: tuple[int, ...], times: int) -> Any:
     """Return timm's ResNet with every channel count multiplied: timm knows it for the stages, not for the stem."""
     stem = 64 * times
-    resnet: Any = TimmResNet  # annotated as if it took a block, not its class
-    network = resnet(Bottleneck, blocks, channels=tuple(stem * 2**stage for stage in range(4)), num_classes=0)
+    bottleneck: Any = Bottleneck
+    channels = (stem, 2 * stem, 4 * stem, 8 * stem)
+    network: Any = TimmResNet(bottleneck, blocks, channels=channels, num_classes=0)
     first = network.layer1[0]
     network.conv1, network.bn1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(stem)
     first.conv1 = nn.Conv2d(stem, stem, 1, bias=False)

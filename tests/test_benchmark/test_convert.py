@@ -14,7 +14,6 @@ from torch import Tensor
 
 import pretrain.backbones
 from benchmark import convert, intake
-from benchmark.backbones import names as architectures
 from benchmark.backbones import resnet
 from benchmark.certificate import Certificate
 from benchmark.quiet import quiet
@@ -58,7 +57,7 @@ def largest(certificate: Certificate, weights: str) -> float:
 # ---- what is right
 
 
-@pytest.mark.parametrize("arch", architectures())
+@pytest.mark.parametrize("arch", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"])
 def test_every_resnet_is_certified_for_both_packages(tmp_path: Path, trained_looking: Make, arch: str) -> None:
     state = trained_looking(arch)
     trunk = {name: tensor for name, tensor in state.items() if name not in HEAD}

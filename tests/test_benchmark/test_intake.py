@@ -36,7 +36,7 @@ def test_the_folder_is_the_registry() -> None:
 # ---- architectures
 
 
-@pytest.mark.parametrize("arch", backbones.names())
+@pytest.mark.parametrize("arch", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"])
 def test_architecture_is_told_by_the_names(trained_looking: Make, arch: str) -> None:
     tensors = trained_looking(arch)
     assert backbones.identify(tensors) == arch

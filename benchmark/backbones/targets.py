@@ -1,0 +1,83 @@
+"""The mm* backbones that mm* lack: deeper ResNets, a ViT that takes any image, a ConvNeXt with one final norm."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mmdet.models.backbones
+import mmdet.registry
+import mmengine.registry
+import mmseg.models.backbones
+import mmseg.registry
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.backbones import ConvNeXt, VisionTransformer
+from torch import Tensor, nn
+
+
+def deepened(resnet: Any) -> dict[int, Any]:
+    """Return the settings of an mm* ResNet's depths with depth 200 among them."""
+    return {**resnet.arch_settings, 200: (resnet.arch_settings[152][0], (3, 24, 36, 3))}
+
+
+for _package in (mmdet, mmseg):
+    _plain = _package.models.backbones.ResNet
+    _deep = type("DeepResNet", (_plain,), {"arch_settings": deepened(_plain)})
+    _package.registry.MODELS.register_module(module=_deep)
+
+
+class Registers(nn.Module):
+    """Register tokens, appended to the others."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.tokens = nn.Parameter(torch.zeros(1, count, width))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (B, T, D) to (B, T + count, D)."""
+        return torch.cat([tokens, self.tokens.expand(len(tokens), -1, -1)], dim=1)
+
+
+@mmengine.registry.MODELS.register_module()
+class FittedViT(VisionTransformer):
+    """mmpretrain's ViT for images of any size: those that patches do not cover exactly are stretched to fit.
+
+    # NOTE: mmpretrain pads such images with zeros at the bottom and right, so that its maps cover more than the image.
+
+    Args:
+        registers: How many register tokens there are; attention does not see that they stand last.
+        config: mmpretrain's arguments.
+    """
+
+    def __init__(self, registers: int = 0, **config: Any) -> None:
+        super().__init__(**config)
+        if registers:
+            self.pre_norm = Registers(registers, self.embed_dims)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return maps (B, D, h, w) that cover the (B, 3, H, W) images exactly."""
+        patch = self.patch_embed.projection.kernel_size[0]
+        size = [math.ceil(side / patch) * patch for side in images.shape[-2:]]
+        if size != list(images.shape[-2:]):
+            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        maps: tuple[Tensor, ...] = super().forward(images)
+        return maps
+
+    def _format_output(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Leave the registers out."""
+        output: Tensor = super()._format_output(tokens[:, : 1 + grid[0] * grid[1]], grid)
+        return output
+
+    def _prepare_pos_embed(self, *args: Any, **kwargs: Any) -> None:
+        """Let position embeddings of another grid be an error: mmpretrain would interpolate them unseen."""
+
+
+@mmengine.registry.MODELS.register_module()
+class PlainConvNeXt(ConvNeXt):
+    """mmpretrain's ConvNeXt whose last map alone is normed: no checkpoint has norms for the others."""
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        for stage in range(3):
+            self.add_module(f"norm{stage}", nn.Identity())
