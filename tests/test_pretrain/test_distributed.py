@@ -43,7 +43,9 @@ def runs(tmp_path_factory):
     return {ranks: json.loads((folder / f"{ranks}.json").read_text()) for ranks in (1, 2)}
 
 
-@pytest.mark.parametrize("name", ["moco_v1", "moco_v2", "densecl", "simclr", "byol", "vicreg", "vicregl", "resim"])
+@pytest.mark.parametrize(
+    "name", ["moco_v1", "moco_v2", "densecl", "simclr", "byol", "vicreg", "vicregl", "resim", "cpc"]
+)
 def test_two_processes_have_one_processs_loss(runs, name):
     one, two = runs[1][name], runs[2][name]
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
