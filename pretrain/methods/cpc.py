@@ -18,7 +18,7 @@ from pretrain.method import Augment, Method, Views
 from pretrain.modules.context import RowContext
 from pretrain.modules.distributed import gather_with_gradient, world
 from pretrain.recipe import Recipe, for_scenes
-from pretrain.views.patches import PatchViews, patches_of
+from pretrain.views.patch_grid import PatchViews, patches_of
 from pretrain.views.sample import RandomViews, View
 
 TURNS = {"down": 0, "left": 1, "up": 2, "right": 3}

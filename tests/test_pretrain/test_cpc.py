@@ -13,7 +13,7 @@ from pretrain.losses.cpc import predict_rows
 from pretrain.method import Sample
 from pretrain.modules.context import RowContext
 from pretrain.views.normalise import MEAN, STD
-from pretrain.views.patches import PatchViews, patches_of
+from pretrain.views.patch_grid import PatchViews, patches_of
 from pretrain.views.sample import RandomViews, View
 
 
