@@ -44,6 +44,7 @@ class Certificate:
         position_embedding: How position embeddings were interpolated; None where there are none.
         digest: sha256 over the converted trunk; `random:<arch>:<init>` for a random init.
         known_file: The file's name where torchvision publishes this very file.
+        traits: What the backbone was built with beyond its architecture, such as `{"padding": "same"}`.
         notes: What else one should know, a sentence each.
         reasons: Why it is not certified, a sentence each.
     """
@@ -64,6 +65,7 @@ class Certificate:
     allow_untrained: bool = False
     position_embedding: str | None = None
     known_file: str | None = None
+    traits: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
@@ -90,6 +92,7 @@ class Certificate:
         if self.dropped:
             lines.append(f"  dropped    {_listed(self.dropped)}")
         lines += self._parity_lines()
+        lines += [f"  {name:10} {value}" for name, value in self.traits.items()]
         if self.position_embedding:
             lines.append(f"  positions  {self.position_embedding}")
         if self.untrained:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from benchmark import backbones, parity
+from benchmark import backbones, networks, parity
 from benchmark.certificate import Certificate, StageParity
 from benchmark.quiet import quiet
 from benchmark.source import Source
@@ -34,6 +34,7 @@ class Backbone:
         std: Input standard deviation, likewise.
         channel_order: "RGB" or "BGR".
         meta: Method, recipe, data, epochs and seed of the pretraining, where the file says so.
+        traits: What the backbone is built with beyond its architecture, such as `{"padding": "same"}`.
     """
 
     arch: str
@@ -43,6 +44,7 @@ class Backbone:
     std: tuple[float, float, float]
     channel_order: str
     meta: dict[str, Any] = field(default_factory=dict)
+    traits: dict[str, Any] = field(default_factory=dict)
 
 
 def certify(
@@ -68,7 +70,7 @@ def certify(
     if to not in TARGETS:
         raise unknown("target", to, TARGETS)
     family = backbones.family(source.arch)
-    target = _build(to, family, source.arch)
+    target = _build(to, family.config(source.arch, **source.traits))
     state, collisions = _rename(source.tensors, family)
     fit = _fit(target.state_dict(), state, collisions)
     reasons = [*suspicions, *fit.reasons()]
@@ -97,10 +99,12 @@ def certify(
         untrained=untrained,
         allow_untrained=untrained and allow_untrained,
         known_file=known_file,
+        traits=source.traits,
         notes=[*source.notes, *_widened(source.tensors)],
         reasons=reasons,
     )
-    return Backbone(source.arch, state, certificate, source.mean, source.std, source.channel_order, source.meta)
+    inputs = (source.mean, source.std, source.channel_order)
+    return Backbone(source.arch, state, certificate, *inputs, source.meta, source.traits)
 
 
 @dataclass(frozen=True)
@@ -173,13 +177,13 @@ def _rename(tensors: Mapping[str, Tensor], family: ModuleType) -> tuple[dict[str
         if renamed in state:
             collisions.append(name)
         else:
-            state[renamed] = (tensor.float() if tensor.is_floating_point() else tensor).detach().clone()
+            state[renamed] = (tensor.float() if tensor.is_floating_point() else tensor).detach()
     return state, collisions
 
 
-def _build(to: Target, family: ModuleType, arch: str) -> nn.Module:
-    config = family.config(arch)
+def _build(to: Target, config: dict[str, Any]) -> nn.Module:
     with quiet(), torch.random.fork_rng(devices=[]):
-        package = importlib.import_module(f"{to}.models.backbones")
-        backbone: nn.Module = getattr(package, config.pop("type"))(**config)
-    return backbone
+        import benchmark.same_padding  # noqa: F401 (registers)
+
+        models = importlib.import_module(f"{to}.registry").MODELS
+        return networks.bare(lambda: models.build(config))

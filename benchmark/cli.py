@@ -29,6 +29,7 @@ Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE; several m
 Records = Annotated[list[Path], typer.Option(help="Folders of records.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Trunk = Annotated[str | None, typer.Option(help="Which of a file's networks, such as teacher or key.")]
+Format = Annotated[str | None, typer.Option(help="The naming format; found out by default.")]
 Arch = Annotated[str | None, typer.Option(help="The architecture, such as resnet50.")]
 NOTHING: list[str] = []
 ONE_SEED = [0]
@@ -157,14 +158,16 @@ def make_masks(
 
 @app.command()
 def inspect(
-    checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file, or a folder of the Hugging Face hub.")],
     trunk: Trunk = None,
+    format: Format = None,
+    sha256: Annotated[bool, typer.Option("--sha256", help="Digest the whole file, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what is in a file: format, architecture, trunk, and what would be dropped."""
+    """Tell what is in a file, from its headers: format, architecture, trunks, and what would be dropped."""
     from benchmark.inspection import inspect as look
 
-    found = look(checkpoint, trunk)
+    found = look(checkpoint, trunk, format=format, sha256=sha256)
     print(json.dumps(found.to_dict(), indent=1) if as_json else found.report())
 
 
@@ -174,7 +177,7 @@ def convert(
     to: Annotated[Target, typer.Option(help="The package whose backbone is to be filled.")],
     out: Annotated[Path, typer.Option(help="FILE.pth or FILE.safetensors.")],
     arch: Arch = None,
-    format: Annotated[str | None, typer.Option(help="The naming format; found out by default.")] = None,
+    format: Format = None,
     trunk: Trunk = None,
     allow_untrained: Annotated[bool, typer.Option(help="Accept weights that look untrained.")] = False,
 ) -> None:
@@ -187,6 +190,18 @@ def convert(
     print(backbone.certificate.report())
     conversion.write(backbone, out)
     print(f"written    {out}")
+
+
+@app.command()
+def certificate(
+    file: Annotated[Path, typer.Argument(help="A converted file, or a record.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check a certificate again; exit status 1 with the reasons where it does not hold."""
+    from benchmark.recheck import recheck
+
+    found = recheck(file)
+    print(json.dumps(found.to_dict(), indent=1) if as_json else found.report())
 
 
 @app.command()

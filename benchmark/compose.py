@@ -73,6 +73,7 @@ def compose(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     channel_order: str,
+    traits: Mapping[str, Any] | None = None,
 ) -> Composed:
     """Compose one run.
 
@@ -85,6 +86,7 @@ def compose(
         mean: The checkpoint's input mean, in 0..255, in its channel order.
         std: The checkpoint's input standard deviation, likewise.
         channel_order: "RGB" or "BGR".
+        traits: What the backbone is built with beyond its architecture.
 
     Raises:
         UsageError: Mode, override or architecture do not fit the task.
@@ -99,6 +101,8 @@ def compose(
     if setting.world_size == 1:
         protocol = replace_type(protocol, "SyncBN", "BN")
     fingerprint = _fingerprint(protocol, values, found, setting)
+    if traits:  # such a backbone's numbers are not those of a plain one
+        fingerprint |= canonical(dict(flatten({"backbone": dict(traits)}, "")))
 
     family = backbones.family(arch)
     protocol = fill(protocol, _of_backbone(family, arch, task), task.name, partly=False)
@@ -109,7 +113,9 @@ def compose(
             "cannot share evenly."
         )
     model = protocol["model"]
-    model["backbone"] = family.config(arch, **model["backbone"])
+    model["backbone"] = family.config(arch, **(traits or {}), **model["backbone"])
+    if "shared_head" in model.get("roi_head", {}):  # the trunk's last stage
+        model["roi_head"]["shared_head"].update(traits or {})
     model["data_preprocessor"].update(mean=list(mean), std=list(std), bgr_to_rgb=channel_order == "RGB")
     frozen = setting.mode != "finetune"
     config = {

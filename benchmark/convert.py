@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from pathlib import Path
 
 import pretrain.backbones
 from benchmark import backbones, intake
 from benchmark.certificate import Certificate
 from benchmark.certify import Backbone, Target, certify
+from benchmark.restated import restated, statements
 from benchmark.source import Source, outputs_of
-from pretrain import checkpoint
+from pretrain import checkpoint, tensor_file
 from pretrain.errors import DensebenchError
 
 __all__ = ["Backbone", "Certificate", "Target", "convert", "random_init", "require", "write"]
@@ -49,12 +49,16 @@ def convert(
     path = Path(path)
     if arch is not None:
         backbones.family(arch)
-    tree, metadata = checkpoint.read_tensors(path)
+    contents = tensor_file.read(path)
+    tree, metadata = checkpoint.tensors_of(path, contents), contents.metadata
     module = intake.load(format) if format else intake.detect(path, tree, metadata)
-    source: Source = module.read(path, tree, metadata, trunk)
+    source: Source = restated(path, module.read(path, tree, metadata, trunk), metadata)
+    if contents.inert:
+        named = f"{', '.join(contents.inert[:3])}{', ...' if len(contents.inert) > 3 else ''}"
+        source.notes.append(f"The file names code, which was not run: {named}.")
     if arch is not None and source.arch != arch:
         raise DensebenchError(f"{path} is of another architecture: found {source.arch}, expected {arch}.")
-    known, suspicions = _published_as(path, source.arch)
+    known, suspicions = _published_as(path, source.arch) if path.is_file() else (None, [])
     return certify(source, to=to, allow_untrained=allow_untrained, known_file=known, suspicions=suspicions)
 
 
@@ -97,15 +101,14 @@ def write(backbone: Backbone, path: Path) -> None:
 
     Args:
         backbone: Its tensors get no prefix, and stand under `state_dict` in a `.pth`.
-        path: `.pth` or `.safetensors`; its metadata hold the certificate and the input's normalisation.
+        path: `.pth` or `.safetensors`; its metadata hold the certificate, the input's normalisation and what is
+            known of the pretraining.
 
     Raises:
         DensebenchError: The backbone is not certified, or the file cannot be written.
     """
     require(backbone)
-    inputs = {"mean": backbone.mean, "std": backbone.std, "channel_order": backbone.channel_order}
-    metadata = {"certificate": json.dumps(backbone.certificate.to_dict()), "input": json.dumps(inputs)}
-    checkpoint.write_tensors(Path(path), backbone.state, metadata)
+    checkpoint.write_tensors(Path(path), backbone.state, statements(backbone))
 
 
 def _published_as(path: Path, arch: str) -> tuple[str | None, list[str]]:

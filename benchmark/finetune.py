@@ -19,7 +19,8 @@ import benchmark.heads.depth
 import benchmark.heads.linear
 import benchmark.heads.res5
 import benchmark.heads.transforms
-import benchmark.metrics  # noqa: F401 (these imports register our modules)
+import benchmark.metrics
+import benchmark.same_padding  # noqa: F401 (these imports register our modules)
 from benchmark.compose import Composed
 from benchmark.convert import Backbone
 from benchmark.heads.trunk import TrunkHook

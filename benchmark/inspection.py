@@ -1,17 +1,24 @@
-"""What is in a checkpoint file: format, architecture, trunk, and what converting it would drop."""
+"""What is in a checkpoint file, told from its headers: container, format, architecture, trunks, what is dropped.
+
+No tensor's numbers are read and torch is not imported, so that a file of gigabytes takes no longer than a small one.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmark import intake
-from benchmark.source import tensor_names
-from pretrain import checkpoint
+from benchmark.restated import restated
+from benchmark.source import Source, tensor_names
+from pretrain import tensor_file
 from pretrain.errors import DensebenchError
+
+NO_WEIGHT = "no weight of the network"
 
 
 @dataclass(frozen=True)
@@ -19,39 +26,55 @@ class Inspection:
     """What a file holds.
 
     Attributes:
-        path: The file.
-        size_bytes: Its size.
+        path: The file, or the folder.
+        container: What kind of file it is, in words.
+        size_bytes: Its size; of a folder, that of its weights.
         tensors: All its tensors.
         parameters: Numbers in all its tensors, buffers included.
         dtypes: Types of its tensors and how many there are of each.
         prefixes: First two parts of the tensors' names and how many tensors begin so.
-        format: Naming format; None where no format fits, and `problem` says why.
-        arch: Architecture; None likewise.
+        sha256: Digests of the files that hold the tensors, where they were asked for.
+        formats: All naming formats that the names fit.
+        format: The one that is read; None where no format fits, and `problem` says why.
+        evidence: What tells the format.
+        arch: Architecture; None where there is none that is served.
         trunk: Tensors of the trunk.
-        dropped: What converting it would leave out, by name.
+        candidates: The networks that the file holds, where its names tell several apart.
+        taken: The one that is taken.
+        why: Why it is that one.
+        dropped: What converting it would leave out: names and why.
         mean: Input mean in units of 0..255, in `channel_order`; None where the format is unknown.
         std: Input standard deviation, likewise.
         channel_order: "RGB" or "BGR", likewise.
         meta: What the file says of its pretraining.
         notes: What reading it changed, a sentence each.
+        inert: Classes and functions that the file names; none of them is looked up.
         problem: Why it cannot be read as a backbone; empty where it can.
     """
 
     path: str
+    container: str
     size_bytes: int
     tensors: int
     parameters: int
     dtypes: dict[str, int]
     prefixes: dict[str, int]
+    sha256: dict[str, str] = field(default_factory=dict)
+    formats: list[str] = field(default_factory=list)
     format: str | None = None
+    evidence: str = ""
     arch: str | None = None
     trunk: int = 0
-    dropped: list[str] = field(default_factory=list)
+    candidates: list[str] = field(default_factory=list)
+    taken: str = ""
+    why: str = ""
+    dropped: dict[str, str] = field(default_factory=dict)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     channel_order: str | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    inert: list[str] = field(default_factory=list)
     problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,63 +84,105 @@ class Inspection:
     def report(self) -> str:
         """Return the inspection as lines of text."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.dtypes.items())
+        others = [name for name in self.formats if name != self.format]
         lines = [
             f"{self.path}",
-            f"  format     {self.format or 'unknown'}",
+            f"  container  {self.container}, {self.size_bytes / 1e6:.1f} MB",
+            *(f"  sha256     {digest}  {name}" for name, digest in self.sha256.items()),
+            f"  format     {self.format or 'unknown'}" + (f" ({self.evidence})" if self.evidence else ""),
+            *([f"  also fits  {', '.join(others)}"] if others and self.format else []),
             f"  arch       {self.arch or 'unknown'}",
-            f"  size       {self.size_bytes / 1e6:.1f} MB; {self.tensors} tensors ({kinds})",
-            f"  trunk      {self.trunk} tensors; {self.parameters:,} numbers in the whole file",
+            *(["  trunks     " + self._trunks()] if self.candidates else []),
+            f"  tensors    {self.tensors} ({kinds}), {self.parameters:,} numbers; {self.trunk} belong to the trunk",
             "  names      " + ", ".join(f"{name} ({count})" for name, count in self.prefixes.items()),
+            *self._dropped(),
         ]
-        if self.dropped:
-            lines.append(f"  dropped    {', '.join(self.dropped)}")
         if self.mean and self.std:
             mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
             lines.append(f"  input      {self.channel_order}, mean {mean}, std {std}")
         lines += [f"  {name:10} {value}" for name, value in self.meta.items() if name not in ("mean", "std", "arch")]
+        if self.inert:
+            lines.append(f"  not run    {', '.join(self.inert)}")
         lines += [f"  note       {note}" for note in self.notes]
         if self.problem:
             lines.append(f"  problem    {self.problem}")
         return "\n".join(lines)
 
+    def _trunks(self) -> str:
+        others = ", ".join(name for name in self.candidates if name != self.taken)
+        return f"{self.taken} is taken: {self.why}" + (f" (--trunk takes another: {others})" if others else "")
 
-def inspect(path: Path, trunk: str | None = None) -> Inspection:
-    """Look into a checkpoint file without building a network.
+    def _dropped(self) -> list[str]:
+        """Return a line for every reason, with the names' beginnings."""
+        lines = []
+        for reason in dict.fromkeys(self.dropped.values()):
+            names = [name for name, why in self.dropped.items() if why == reason]
+            starts = Counter(_prefix(name) if len(names) > 8 else name for name in names)
+            shown = [f"{start}*" if start.endswith(".") else start for start in list(starts)[:12]]
+            more = f" and {len(starts) - 12} more" if len(starts) > 12 else ""
+            lines.append(f"  dropped    {', '.join(shown)}{more}: {reason}")
+        return lines
 
-    A file whose names fit no format is described too, with the reason in `problem`. `trunk` names one of several
-    networks in it.
+
+def inspect(path: Path, trunk: str | None = None, *, format: str | None = None, sha256: bool = False) -> Inspection:
+    """Look into a checkpoint file without reading its tensors.
+
+    A file whose names fit no format is described too, with the reason in `problem`.
+
+    Args:
+        path: The file, or a folder of the Hugging Face hub.
+        trunk: One of several networks in it.
+        format: The naming format; by default it is found out.
+        sha256: Digest the whole file, which takes the time of reading it.
 
     Raises:
         DensebenchError: The file cannot be read at all.
+        UsageError: There is no such format.
     """
     path = Path(path)
-    tree, metadata = checkpoint.read_tensors(path)
+    contents = tensor_file.read(path)
+    tree, metadata = contents.tree, contents.metadata
     tensors = tensor_names(tree)
     prefixes = Counter(_prefix(name) for name in tensors)
     found = Inspection(
         path=str(path),
-        size_bytes=path.stat().st_size,
+        container=contents.container,
+        size_bytes=sum(file.stat().st_size for file in contents.files),
         tensors=len(tensors),
         parameters=sum(tensor.numel() for tensor in tensors.values()),
         dtypes=dict(Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())),
         prefixes=dict(prefixes.most_common(12)),
+        sha256={file.name: _digest(file) for file in contents.files} if sha256 else {},
+        formats=intake.fits(tree, metadata),
+        inert=list(contents.inert),
     )
+    module = intake.load(format) if format else None
     try:
-        source = intake.detect(path, tree, metadata).read(path, tree, metadata, trunk)
+        source: Source = (module or intake.detect(path, tree, metadata)).read(path, tree, metadata, trunk)
+        source = restated(path, source, metadata)
     except DensebenchError as error:
         return dataclasses.replace(found, problem=str(error))
     return dataclasses.replace(
         found,
         format=source.format,
+        evidence=source.evidence,
         arch=source.arch,
         trunk=len(source.tensors),
-        dropped=source.dropped,
+        candidates=source.candidates,
+        taken=source.trunk,
+        why=source.why,
+        dropped={name: source.reasons.get(name, NO_WEIGHT) for name in source.dropped},
         mean=source.mean,
         std=source.std,
         channel_order=source.channel_order,
         meta=source.meta,
         notes=source.notes,
     )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _prefix(name: str) -> str:

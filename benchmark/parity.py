@@ -50,12 +50,12 @@ def compare(
     """
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         network = source.network().float().eval()
-        target.load_state_dict(state, strict=True)
+        target.load_state_dict(state, strict=True, assign=True)
         target.float().eval()
         rows = _rows("own", source, network, target)
         _randomise_norms(network)
         values = network.state_dict()
-        target.load_state_dict({rename(name): values[name] for name in source.tensors}, strict=True)
+        target.load_state_dict({rename(name): values[name] for name in source.tensors}, strict=True, assign=True)
         return rows + _rows("probe", source, network, target)
 
 
@@ -95,8 +95,9 @@ def _randomise_norms(network: nn.Module) -> None:
     generator = torch.Generator().manual_seed(_SEED)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d | nn.LayerNorm | nn.GroupNorm):
-            for name, tensor in module.state_dict(keep_vars=True).items():
-                if tensor.dim() == 0:  # num_batches_tracked
-                    continue
-                low = -0.5 if name in ("bias", "running_mean") else 0.5
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) + low)
+            values = module.state_dict()
+            for name, tensor in values.items():
+                if tensor.dim():  # num_batches_tracked has none
+                    low = -0.5 if name in ("bias", "running_mean") else 0.5
+                    values[name] = torch.rand(tensor.shape, generator=generator) + low
+            module.load_state_dict(values, strict=True, assign=True)  # not in place: they may be the checkpoint's

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
 from benchmark.source import Source, fill_counters, outputs_of
 from pretrain.errors import DensebenchError, unknown
+from pretrain.stored import Stored, is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 LANDMARK = "conv1.weight"
+NO_WEIGHT = "no weight of the network"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Naming:
         heads: Beginnings of names that belong to a trunk's head, after the trunk's prefix.
         beside: Beginnings of names beside the trunks, which are left out.
         rename: Turns a name after the prefix into torchvision's.
+        landmark: The first convolution's name after the prefix, where `rename` would take torchvision's names, too.
         evidence: A key beside the container that tells this code base from others of the same names.
     """
 
@@ -52,6 +55,7 @@ class Naming:
     heads: tuple[str, ...] = ("fc.",)
     beside: tuple[str, ...] = ()
     rename: Callable[[str], str] = str
+    landmark: str | None = None
     evidence: str | None = None
 
     def matches(self, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
@@ -60,7 +64,7 @@ class Naming:
 
     def found(self, tree: Mapping[str, Any]) -> list[Trunk]:
         """Return the trunks that a file holds."""
-        return [trunk for trunk in self.trunks if LANDMARK in self._trunk(tree, trunk)]
+        return [trunk for trunk in self.trunks if self._is_there(tree, trunk)]
 
     def read(
         self, path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None
@@ -100,7 +104,29 @@ class Naming:
             network=lambda: _network(arch, tensors),
             stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
             notes=notes,
+            trunk=taken.name,
+            candidates=[trunk.name for trunk in found],
+            why=_why(wanted, len(found)),
+            evidence=f"'{'.'.join((*taken.container, ''))}{taken.prefix}' begins the names of a trunk"
+            + (f", and '{self.evidence}' is there" if self.evidence else ""),
+            reasons={name: self._reason(name, taken) for name in dropped},
         )
+
+    def _reason(self, name: str, taken: Trunk) -> str:
+        """Say why a name is left out."""
+        if name.startswith(tuple(taken.prefix + head for head in self.heads)):
+            return "head of the trunk"
+        if name.startswith(taken.doubles or ("\0",)):
+            return "the trunk's tensors a second time"
+        other = next((trunk for trunk in self.trunks if trunk != taken and name.startswith(trunk.prefix)), None)
+        if other is not None and other.container == taken.container and other.prefix:
+            return f"another network ({other.name})"
+        return "beside the trunk" if name.startswith(self.beside) else NO_WEIGHT
+
+    def _is_there(self, tree: Mapping[str, Any], trunk: Trunk) -> bool:
+        if self.landmark is not None:
+            return trunk.prefix + self.landmark in _inside(tree, trunk.container)
+        return LANDMARK in self._trunk(tree, trunk)
 
     def _trunk(self, tree: Mapping[str, Any], trunk: Trunk) -> dict[str, Tensor]:
         """Return a trunk's tensors, its head's among them, under torchvision's names."""
@@ -108,7 +134,7 @@ class Naming:
         return {
             self.rename(name.removeprefix(start)): value
             for name, value in _inside(tree, trunk.container).items()
-            if name.startswith(start) and isinstance(value, Tensor)
+            if name.startswith(start) and is_tensor(value)
         }
 
     def _others(self, state: Mapping[str, Any], taken: Trunk) -> tuple[list[str], dict[str, Tensor]]:
@@ -118,14 +144,15 @@ class Naming:
             for trunk in self.trunks
             if trunk.container == taken.container and trunk is not taken
             for prefix in (trunk.prefix, *trunk.doubles)
+            if prefix
         )
         heads = tuple(taken.prefix + head for head in self.heads)
         known += (*self.beside, *taken.doubles, *heads)
         dropped, leftover = [], {}
         for name, value in state.items():
-            if isinstance(value, Tensor) and name.startswith(taken.prefix) and not name.startswith(heads):
+            if is_tensor(value) and name.startswith(taken.prefix) and not name.startswith(heads):
                 continue
-            if not isinstance(value, Tensor) or name.startswith(known):
+            if not is_tensor(value) or name.startswith(known):
                 dropped.append(name)
             else:
                 leftover[name] = value
@@ -135,8 +162,16 @@ class Naming:
         for start in taken.doubles:
             for name, value in state.items():
                 first = taken.prefix + name.removeprefix(start)
-                if name.startswith(start) and first in state and not torch.equal(state[first], value):
+                if name.startswith(start) and first in state and not _equal(state[first], value):
                     raise DensebenchError(f"{path} contradicts itself: '{name}' and '{first}' should be one tensor.")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Stored) or isinstance(other, Stored):  # only described: their numbers are not read
+        return bool(one.shape == other.shape)
+    import torch
+
+    return torch.equal(one, other)
 
 
 def _inside(tree: Mapping[str, Any], container: Sequence[str]) -> dict[str, Any]:
@@ -156,9 +191,21 @@ def _siblings(tree: Mapping[str, Any], container: Sequence[str]) -> list[tuple[i
 
 
 def _network(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    from benchmark.networks import filled
+
+    return filled(lambda: _without_head(arch), tensors)
+
+
+def _without_head(arch: str) -> nn.Module:
     import torchvision
+    from torch import nn
 
     model: nn.Module = torchvision.models.get_model(arch, weights=None)
     model.fc = nn.Identity()
-    model.load_state_dict(tensors, strict=True)
-    return model.eval()
+    return model
+
+
+def _why(wanted: str | None, count: int) -> str:
+    if wanted is not None:
+        return "it was asked for"
+    return "the authors release or evaluate it" if count > 1 else "the only one"

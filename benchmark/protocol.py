@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark.task import Task
-from pretrain.errors import DensebenchError, UsageError, unknown
+from pretrain.errors import UsageError, unknown
 
 MODES = ("finetune", "frozen", "linear")
 Protocol = dict[str, Any]
@@ -86,6 +86,12 @@ def _override(protocol: Protocol, name: str, value: Any) -> None:
         block = block.get(folder) if isinstance(block, dict) else None
     if not isinstance(block, dict) or last not in block:
         raise unknown("setting", name, (key for key, _ in flatten(protocol, "")))
-    if isinstance(block[last], dict | list | tuple):
-        raise DensebenchError(f"'{name}' is no single value; set one of its parts.")
+    old = block[last]
+    listed = isinstance(old, list | tuple)
+    if isinstance(old, dict) or (listed and any(isinstance(entry, dict) for entry in old)):
+        raise UsageError(f"'{name}' is no single value; set one of its parts.")
+    if listed:
+        if not isinstance(value, list | tuple) or not value:
+            raise UsageError(f"'{name}' is a list, such as --set '{name}={old}'; got {value!r}.")
+        value = type(old)(value)
     block[last] = value

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmark.claim import claim
 from benchmark.fingerprint import compare, fingerprint
+from pretrain.claim import claim
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 

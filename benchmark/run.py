@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import compose, convert, data_spec, manifest, protocol, task
-from benchmark.claim import claim
 from benchmark.convert import Backbone
 from benchmark.data_check import unreadable
 from benchmark.quiet import quiet
 from benchmark.result import Key, Record, exists, fingerprint, read, write
 from pretrain import provenance
+from pretrain.claim import claim
 from pretrain.engine import precision as precisions
 from pretrain.engine.launch import is_main_process, world_size
 from pretrain.errors import UsageError
@@ -188,6 +188,7 @@ class _Run:
             mean=self.backbone.mean,
             std=self.backbone.std,
             channel_order=self.backbone.channel_order,
+            traits=self.backbone.traits,
         )
 
     def _finetune(

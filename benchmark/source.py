@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from pretrain.stored import Stored, is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
@@ -30,6 +32,13 @@ class Source:
         channel_order: "RGB" or "BGR".
         meta: What the file says of its pretraining; empty for a stranger's file.
         notes: What happened on the way that one should know, a sentence each.
+        trunk: The network that was taken, where the file's names tell several apart.
+        candidates: All networks that the file holds.
+        why: Why this one was taken.
+        evidence: What tells the format.
+        reasons: Why names are left out; what is not listed is no weight of the container.
+        traits: What the network has beyond its architecture and a converted backbone must have, such as
+            `{"padding": "same"}`; handed to the family's `config`.
     """
 
     format: str
@@ -43,6 +52,12 @@ class Source:
     channel_order: str = "RGB"
     meta: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    trunk: str = ""
+    candidates: list[str] = field(default_factory=list)
+    why: str = "the only one"
+    evidence: str = ""
+    reasons: dict[str, str] = field(default_factory=dict)
+    traits: dict[str, Any] = field(default_factory=dict)
 
 
 def outputs_of(*modules: str) -> Callable[[nn.Module, Tensor], list[Tensor]]:
@@ -92,7 +107,7 @@ def open_state_dict(tree: Mapping[str, Any], containers: Sequence[str], landmark
         state = tree if container is None else tree.get(container)
         if not isinstance(state, Mapping):
             continue
-        tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+        tensors = {str(name): value for name, value in state.items() if is_tensor(value)}
         prefix = next((prefix for prefix in ("", "module.") if prefix + landmark in tensors), None)
         if prefix is not None:
             beside = [str(name) for name in state if str(name) not in tensors]
@@ -118,16 +133,21 @@ def fill_counters(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], lis
     if any(name.endswith("num_batches_tracked") for name in tensors):
         return dict(tensors), []
     norms = [name.removesuffix("running_mean") for name in tensors if name.endswith(".running_mean")]
-    counters = {f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms}
+    counters = {f"{norm}num_batches_tracked": _zero(like=tensors) for norm in norms}
     note = f"The file has no num_batches_tracked: {len(norms)} counters were set to 0."
     return {**tensors, **counters}, [note] if norms else []
+
+
+def _zero(like: Mapping[str, Any]) -> Any:
+    zero = Stored((), "int64", (), bytes(8))
+    return zero if any(isinstance(tensor, Stored) for tensor in like.values()) else zero.tensor()
 
 
 def tensor_names(tree: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return every tensor of a tree under its full name, containers and names joined by dots."""
     found: dict[str, Tensor] = {}
     for name, value in tree.items():
-        if isinstance(value, Tensor):
+        if is_tensor(value):
             found[str(name)] = value
         elif isinstance(value, Mapping):
             found |= {f"{name}.{inner}": tensor for inner, tensor in tensor_names(value).items()}

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import safetensors.torch
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from pretrain import tensor_file
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
+from pretrain.stored import is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEY = "densebench"  # the name under which a file carries our Meta, as JSON
 SEAL = "densebench_sha256"  # and the sha256 of that text, since safetensors files have no checksums
@@ -76,6 +75,8 @@ class Checkpoint:
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
     """Return the sha256 over the tensors' names, types, shapes and bytes, in the order of the names."""
+    import torch
+
     sha256 = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -111,17 +112,36 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Raises:
         DensebenchError: Another suffix, or the file cannot be written; an older file is left as it was.
     """
-    stored = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    if path.suffix == ".safetensors":
-        data = safetensors.torch.save(stored, {"format": "pt", **metadata})
-    elif path.suffix == ".pth":
-        buffer = io.BytesIO()
-        torch.save({"state_dict": stored, "meta": dict(metadata)}, buffer)
-        data = buffer.getvalue()
-    else:
+    import safetensors.torch
+    import torch
+
+    if path.suffix not in (".safetensors", ".pth"):
         raise DensebenchError(f"{path} must end in .safetensors or .pth, not in '{path.suffix}'.")
+    stored = _apart(tensors)
     with replacing(path) as temporary:
-        temporary.write_bytes(data)
+        try:
+            if path.suffix == ".pth":
+                with temporary.open("wb") as file:
+                    torch.save({"state_dict": stored, "meta": dict(metadata)}, file)
+            else:
+                safetensors.torch.save_file(stored, temporary, {"format": "pt", **metadata})
+        except (RuntimeError, safetensors.SafetensorError) as error:  # how both tell that the system refused
+            raise error.__context__ if isinstance(error.__context__, OSError) else OSError(str(error)) from error
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors that are contiguous and share no storage; only those that are not so are copied."""
+    import torch
+
+    found: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in tensors.items():
+        storage = tensor.untyped_storage()
+        alone = storage.nbytes() == tensor.numel() * tensor.element_size() and storage.data_ptr() not in storages
+        storages.add(storage.data_ptr())
+        whole = alone and tensor.is_contiguous()
+        found[name] = tensor if whole else tensor.clone(memory_format=torch.contiguous_format)
+    return found
 
 
 def load(path: Path) -> Checkpoint:
@@ -165,16 +185,26 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         DensebenchError: See `tensor_file.read`; or our own file's tensors do not have their digest.
     """
-    tree, metadata = tensor_file.read(path)
-    meta = meta_of(path, metadata)
+    contents = tensor_file.read(path)
+    return tensors_of(path, contents), contents.metadata
+
+
+def tensors_of(path: Path, contents: tensor_file.Contents) -> dict[str, Any]:
+    """Return a file's tree with its tensors mapped, all checksums and our own digest verified.
+
+    Raises:
+        DensebenchError: One does not hold.
+    """
+    tree = contents.tensors()
+    meta = meta_of(path, contents.metadata)
     if meta is not None and digest(_named_tensors(path, tree)) != meta.sha256:
         raise DensebenchError(f"{path} is damaged: its tensors do not have the sha256 that it states.", "Copy it anew.")
-    return tree, metadata
+    return tree
 
 
 def _named_tensors(path: Path, tree: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the tensors of our own file: the tree itself in safetensors, `state_dict` in a torch file."""
     tensors = tree.get("state_dict", tree)
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+    if not isinstance(tensors, dict) or not all(map(is_tensor, tensors.values())):
         raise DensebenchError(f"{path} has a densebench header, but not the named tensors that belong to it.")
     return tensors

@@ -86,6 +86,8 @@ class Method(nn.Module):
     """
 
     recipes: ClassVar[Mapping[str, Recipe]]
+    families: ClassVar[tuple[str, ...]] = ("resnet",)
+    """The architecture families that the paper trains, its own first."""
     norms_across_ranks: ClassVar[bool] = False
     """Whether batch norm takes its statistics from the global batch, as the paper's does (on GPUs)."""
     reads_regions: ClassVar[bool] = False

@@ -25,14 +25,18 @@ class Recipe:
         optimizer: "sgd", "adamw" or "lars" (arXiv 1708.03888, with a trust coefficient of 0.001).
         lr: Learning rate at this very batch size, before the schedule.
         sgd_momentum: Momentum of SGD and LARS (a method's teacher has its `ema_momentum`).
+        betas: AdamW's decay rates of the moments.
         weight_decay: Weight decay.
+        end_weight_decay: Where the weight decay ends, along a cosine over all steps; None keeps it.
         decay_all: Decay (and, in LARS, adapt) biases and norm layers too; else only matrices and kernels.
+        layer_decay: Factor of the rate from one of the backbone's layers to the one below it; 1 treats all alike.
         schedule: "cosine" (to `end_lr`), "step" or "constant".
         end_lr: Where the cosine ends.
         milestones: Epochs at which the step schedule multiplies the rate by `gamma`.
         gamma: The step schedule's factor.
         warmup_epochs: Linear warm-up from a thousandth of the rate; 0 for none.
         clip_grad: Largest L2 norm of the gradient; None does not clip.
+        clip_each: Clip every parameter's gradient by its own norm, not all by their common one.
         precision: "bfloat16" or "float32".
         method: The method's keyword arguments where they differ from its defaults.
     """
@@ -44,14 +48,18 @@ class Recipe:
     optimizer: str = "sgd"
     lr: float = 0.03
     sgd_momentum: float = 0.9
+    betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 1e-4
+    end_weight_decay: float | None = None
     decay_all: bool = True
+    layer_decay: float = 1.0
     schedule: str = "cosine"
     end_lr: float = 0.0
     milestones: tuple[float, ...] = ()
     gamma: float = 0.1
     warmup_epochs: float = 0
     clip_grad: float | None = None
+    clip_each: bool = False
     precision: str = "bfloat16"
     method: Mapping[str, Any] = field(default_factory=dict)
 
@@ -97,6 +105,8 @@ class Recipe:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise unknown(name, getattr(self, name), choices)
+        if not 0 < self.layer_decay <= 1:
+            raise UsageError(f"layer_decay is above 0 and at most 1; {self.layer_decay} was given.")
         if self.batch_size < 1 or self.epochs < 0 or (self.iterations or 0) < 0 or self.lr < 0:
             raise UsageError("batch_size must be at least 1; epochs, iterations and lr at least 0.")
 
@@ -125,6 +135,22 @@ def lars(source: str, epochs: float, batch_size: int, base_lr: float, weight_dec
         warmup_epochs=10,
     )
     return replace(recipe, **changes)
+
+
+def adamw(source: str, epochs: float, batch_size: int, base_lr: float, weight_decay: float, **changes: Any) -> Recipe:
+    """Return a recipe with AdamW as the methods for vision transformers use it.
+
+    Biases and norm layers do not decay; ten epochs of warm-up, then a cosine.
+
+    Args:
+        source: See `Recipe`.
+        epochs: See `Recipe`.
+        batch_size: See `Recipe`.
+        base_lr: The rate for 256 images a step, as the papers give it.
+        weight_decay: See `Recipe`.
+        changes: Other fields of `Recipe`.
+    """
+    return lars(source, epochs, batch_size, base_lr, weight_decay, **{"optimizer": "adamw", **changes})
 
 
 def for_scenes(iterations: int, **method: Any) -> Recipe:
@@ -176,7 +202,7 @@ def parse(key: str, text: str, default: Any) -> Any:
         value = tuple(value)
     if default is None or isinstance(value, type(default)):
         return value
-    optional_number = value is None and key in ("iterations", "clip_grad")
+    optional_number = value is None and key in ("iterations", "clip_grad", "end_weight_decay")
     whole_epochs = isinstance(default, int) and isinstance(value, float) and key.endswith("epochs")
     if optional_number or whole_epochs:
         return value

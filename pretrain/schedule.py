@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ def optimizer(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
     Raises:
         UsageError: There is no such precision.
     """
-    groups = _groups(model, recipe.decay_all)
+    groups = _groups(model, recipe)
     common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "foreach": True}
     chosen: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
@@ -26,24 +27,48 @@ def optimizer(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
     elif recipe.optimizer == "lars":
         chosen = Lars(groups, momentum=recipe.sgd_momentum, trust_coeff=0.001, **common)  # adapts what decays
     else:
-        chosen = torch.optim.AdamW(groups, **common)
+        chosen = torch.optim.AdamW(groups, betas=recipe.betas, **common)
     clip = None if recipe.clip_grad is None else {"max_norm": recipe.clip_grad}
     return {
         "type": AutocastOptimWrapper,
         "precision": choose(recipe.precision),
         "optimizer": chosen,
         "clip_grad": clip,
+        "clip_each": recipe.clip_each,
     }
 
 
-def _groups(model: nn.Module, decay_all: bool) -> list[dict[str, Any]]:
-    """Return the trainable parameters in groups; one of biases and norm layers does not decay where asked."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if decay_all:
-        return [{"params": parameters}]
-    decays = [parameter for parameter in parameters if parameter.dim() > 1]
-    others = [parameter for parameter in parameters if parameter.dim() <= 1]
-    return [{"params": decays}, {"params": others, "weight_decay": 0.0}]
+def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Return the trainable parameters in groups of one rate and one weight decay.
+
+    Biases and norm layers do not decay where the recipe says so; with layer-wise decay, the rate falls from the
+    heads (the recipe's rate) through the backbone's layers to its first one.
+    """
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    highest = 1 + max((_layer(name) or 0 for name, _ in named), default=0)
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        layer = _layer(name) if recipe.layer_decay < 1 else highest
+        decays = recipe.decay_all or parameter.dim() > 1
+        groups.setdefault((highest if layer is None else layer, decays), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": recipe.lr * recipe.layer_decay ** (highest - layer),
+            "weight_decay": recipe.weight_decay if decays else 0.0,
+        }
+        for (layer, decays), parameters in groups.items()
+    ]
+
+
+def _layer(name: str) -> int | None:
+    """Return which of the backbone's layers a parameter belongs to: 0 for the stem; None for what follows them."""
+    _, in_backbone, rest = name.rpartition("backbone.")
+    found = re.match(r"blocks\.(\d+)\.|layer(\d)\.|stages\.(\d)", rest)
+    if found:
+        block, stage, convnext_stage = found.groups()
+        return int(stage) if stage else int(block or convnext_stage) + 1
+    return None if not in_backbone or rest.startswith("norm") else 0
 
 
 def schedules(recipe: Recipe, steps: int, images: int) -> list[dict[str, Any]]:
@@ -73,6 +98,16 @@ def schedules(recipe: Recipe, steps: int, images: int) -> list[dict[str, Any]]:
     if recipe.schedule == "step":
         milestones = [_steps(epoch, recipe, images) for epoch in recipe.milestones]
         found.append({"type": "MultiStepLR", "milestones": milestones, "gamma": recipe.gamma})
+    if recipe.end_weight_decay is not None and recipe.weight_decay > 0:
+        found.append(
+            {
+                "type": "CosineAnnealingParamScheduler",
+                "param_name": "weight_decay",
+                "eta_min_ratio": recipe.end_weight_decay / recipe.weight_decay,  # what does not decay stays at 0
+                "begin": 0,
+                "end": steps,
+            }
+        )
     return [{**schedule, "by_epoch": False} for schedule in found]
 
 

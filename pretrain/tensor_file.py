@@ -1,25 +1,25 @@
-"""Reading any file of tensors without running anything that it contains."""
+"""Reading any file of tensors without running anything that it contains, and without torch."""
 
 from __future__ import annotations
 
-import argparse
-import pickle
-import re
-import zipfile
+import mmap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-
+from pretrain.archive import Archive
 from pretrain.errors import DensebenchError
-from pretrain.pickle_file import read_pickle
+from pretrain.numpy_file import MAGIC, read_npy, read_npz
+from pretrain.pickle_file import plain, printable, read_pickle
+from pretrain.safetensors_file import LARGEST_HEADER, read_safetensors
+from pretrain.stored import Stored
+from pretrain.torch_file import LEGACY, read_legacy, read_zip
 
 Tree = dict[str, Any]
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
-_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that torch's older files begin with, pickled
 _FOREIGN = {
     b"\xff\xd8\xff": "a JPEG image",
     b"\x89PNG": "a PNG image",
@@ -28,109 +28,142 @@ _FOREIGN = {
     b"<": "a web page: the download probably saved an error page",
     b"version https://git-lfs": "a Git LFS pointer: the file itself was not downloaded",
 }
-_LARGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
 
 
-def read(path: Path) -> tuple[Tree, Tree]:
-    """Read a file's tensors and plain data.
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds; no tensor's numbers have been read.
 
-    The format is told by the content, not by the name: safetensors; torch's zip files, whose checksums are
-    verified first (torch itself accepts a flipped byte); and torch's older files and plain pickles of arrays, which
-    have no checksums.
+    Attributes:
+        container: What kind of file it is, in words.
+        tree: Names to `Stored` tensors, plain values and further trees.
+        metadata: safetensors' own, or the entry `meta` of a torch file.
+        files: The files that hold the tensors: the file itself, or those of a folder.
+        inert: Classes and functions that the file names and that were not looked up.
+        checks: Verify the checksums of what was not read, where there are any.
+    """
 
-    Returns:
-        The file's tree as it is (names to tensors, plain values and further trees), and its metadata:
-        safetensors' own, or the entry `meta` of a torch file.
+    container: str
+    tree: Tree
+    metadata: Tree
+    files: tuple[Path, ...]
+    inert: tuple[str, ...] = ()
+    checks: tuple[Callable[[], None], ...] = field(default=(), repr=False)
+
+    def tensors(self) -> Tree:
+        """Return the tree with tensors of torch, mapped from the file, after verifying all checksums.
+
+        Raises:
+            DensebenchError: A checksum does not hold.
+        """
+        for check in self.checks:
+            try:
+                check()
+            except Exception as error:
+                raise _damaged(self.files[0], self.container, error) from error
+        found = _mapped(self.tree)
+        assert isinstance(found, dict)
+        return found
+
+
+def read(path: Path) -> Contents:
+    """Read what a file says of its tensors and its plain data.
+
+    The kind is told by the content, not by the name: safetensors; torch's zip files and its older ones; numpy's
+    files; pickles of arrays; a folder of the Hugging Face hub with `config.json` and one of the former.
 
     Raises:
-        DensebenchError: The file is missing, empty, truncated, damaged, not a checkpoint, or would run code.
+        DensebenchError: The file is missing, empty, truncated, damaged, not a checkpoint, or holds nothing but what
+            would run code.
     """
-    if path.is_dir():
-        raise DensebenchError(f"{path} is a folder; a checkpoint file was expected.")
     try:
-        with path.open("rb") as file:
-            return _read(path, file)
+        if path.is_dir():
+            from pretrain.snapshot import read_folder
+
+            return read_folder(path, _read)
+        return _read(path)
     except FileNotFoundError as error:
         raise DensebenchError(f"There is no checkpoint file {path}.") from error
     except OSError as error:
         raise DensebenchError(f"{path} could not be read: {error.strerror or error}.") from error
 
 
-def _read(path: Path, file: IO[bytes]) -> tuple[Tree, Tree]:
-    head = file.read(64)
-    file.seek(0)
-    if not head:
-        raise DensebenchError(f"{path} is empty; a checkpoint was expected.")
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LARGEST_HEADER:
-        return _read_safetensors(path)
+def _read(path: Path) -> Contents:
+    with path.open("rb") as file:
+        head = file.read(64)
+        if not head:
+            raise DensebenchError(f"{path} is empty; a checkpoint was expected.")
+        kind = _kind(path, head)
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    try:
+        return _describe(path, kind, data)
+    except DensebenchError:
+        raise
+    except Exception as error:  # a damaged file can raise anything
+        raise _damaged(path, kind, error) from error
+
+
+def _kind(path: Path, head: bytes) -> str:
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= LARGEST_HEADER:
+        return "safetensors"
     if head.startswith(_ZIP):
-        _verify_checksums(path, file)
-    elif not head.startswith(_PICKLE):
-        looks = next((what for start, what in _FOREIGN.items() if head.lstrip().startswith(start)), "")
-        raise DensebenchError(f"{path} is not a checkpoint{looks and f' but {looks}'}.")
-    elif not head[2:].startswith(_TORCH):
-        return _read_pickle(path, file)
-    return _read_torch(path, file)
+        return "zip"
+    if head.startswith(MAGIC):
+        return "numpy (npy)"
+    if head.startswith(_PICKLE):
+        return "torch (legacy)" if head[2:].startswith(LEGACY) else "pickle"
+    looks = next((what for start, what in _FOREIGN.items() if head.lstrip().startswith(start)), "")
+    raise DensebenchError(f"{path} is not a checkpoint{looks and f' but {looks}'}.")
 
 
-def _read_safetensors(path: Path) -> tuple[Tree, Tree]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            return tensors, dict(file.metadata() or {})
-    except SafetensorError as error:
-        raise DensebenchError(
-            f"{path} is a truncated or damaged safetensors file ({error}).", "Copy it anew."
-        ) from error
+def _describe(path: Path, kind: str, data: mmap.mmap) -> Contents:
+    if kind == "safetensors":
+        tree, metadata = read_safetensors(data)
+        return Contents(kind, tree, metadata, (path,))
+    checks: tuple[Callable[[], None], ...] = ()
+    if kind == "zip":
+        archive = Archive(path, data)
+        checks = (archive.verify,)
+        arrays = all(name.endswith(".npy") for name in archive.entries)
+        kind = "numpy (npz)" if arrays else "torch (zip)"
+        value, stubs = read_npz(archive) if arrays else read_zip(archive)
+    elif kind == "torch (legacy)":
+        value, stubs = read_legacy(data)
+    elif kind == "numpy (npy)":
+        value, stubs = read_npy(data, 0, len(data))
+    else:
+        value, stubs = read_pickle(data)
+    return _contents(path, kind, value, stubs, checks)
 
 
-def _verify_checksums(path: Path, file: IO[bytes]) -> None:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
-    except Exception as error:  # a damaged directory of a zip can raise anything
-        raise DensebenchError(f"{path} is truncated or damaged ({error}).", "Copy it anew.") from error
-    if damaged:
-        raise DensebenchError(
-            f"{path} is damaged: the bytes of its entry {damaged} do not have their checksum.",
-            "Copy it anew.",
-        )
-    file.seek(0)
-
-
-def _read_torch(path: Path, file: IO[bytes]) -> tuple[Tree, Tree]:
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # many trainers keep their options so
-            tree = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can raise anything
-        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if isinstance(error, pickle.UnpicklingError) and wanted:
-            raise _would_run(path, wanted[1]) from error
-        raise DensebenchError(f"{path} is truncated, damaged or not a checkpoint of tensors.") from error
-    if not isinstance(tree, dict):
-        raise DensebenchError(f"{path} holds a {type(tree).__name__}; named tensors were expected.")
-    metadata = tree.get("meta")
-    return tree, metadata if isinstance(metadata, dict) else {}
-
-
-def _read_pickle(path: Path, file: IO[bytes]) -> tuple[Tree, Tree]:
-    try:
-        tree, stubs = read_pickle(file)
-    except Exception as error:  # a damaged pickle can raise anything
-        raise DensebenchError(f"{path} is truncated, damaged or not a checkpoint of arrays.") from error
-    if not isinstance(tree, dict) or not _holds_tensors(tree):
+def _contents(path: Path, kind: str, value: Any, stubs: list[str], checks: tuple[Callable[[], None], ...]) -> Contents:
+    tree = plain(value)
+    if isinstance(value, list | tuple | Stored) or not isinstance(tree, dict):
+        what = "one array" if isinstance(value, Stored) else f"a {type(value).__name__}"
+        raise DensebenchError(f"{path} holds {what}; named tensors were expected.")
+    if not _holds_tensors(tree):
         if stubs:
-            raise _would_run(path, stubs[0])
-        raise DensebenchError(f"{path} is truncated, damaged or not a checkpoint of arrays.")
-    return tree, {}
+            raise DensebenchError(
+                f"{path} is refused: it holds no tensors, and reading it would run code ({stubs[0]}).",
+                "Only plain data is read; where you trust its origin, open it there and save its tensors alone.",
+            )
+        if kind == "pickle":
+            raise ValueError("it holds no arrays")
+    metadata = tree.get("meta")
+    return Contents(kind, tree, metadata if isinstance(metadata, dict) else {}, (path,), tuple(stubs), checks)
 
 
 def _holds_tensors(tree: Any) -> bool:
-    return isinstance(tree, torch.Tensor) or (isinstance(tree, dict) and any(map(_holds_tensors, tree.values())))
+    return isinstance(tree, Stored) or (isinstance(tree, dict) and any(map(_holds_tensors, tree.values())))
 
 
-def _would_run(path: Path, name: str) -> DensebenchError:
-    return DensebenchError(
-        f"{path} is refused: reading it would run code ({name}), and only plain data is read.",
-        "Where you trust its origin, open it there and save its tensors alone.",
-    )
+def _mapped(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {name: _mapped(value) for name, value in tree.items()}
+    return tree.tensor() if isinstance(tree, Stored) else tree
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> DensebenchError:
+    words = printable(" ".join(str(error).split()))[:200] or type(error).__name__
+    what = f"a {kind} file" if kind != "pickle" else "a checkpoint of arrays"
+    return DensebenchError(f"{path} is truncated, damaged or not {what} ({words}).", "Copy it anew.")

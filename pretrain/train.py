@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from pretrain import backbones, checkpoint, methods, provenance
+from pretrain.claim import claim
 from pretrain.data.augmented import Augmented, loader
 from pretrain.data.images import Images, Source, find
 from pretrain.engine import launch
@@ -74,7 +76,8 @@ def pretrain(
 
     Raises:
         UsageError: A name or a setting does not exist, or `out` holds another run.
-        DensebenchError: The images cannot be used, training diverged, or it was interrupted.
+        DensebenchError: The images cannot be used, training diverged, it was interrupted, or another process
+            works in `out`.
     """
     out = Path(out)
     kind = methods.load(method)
@@ -98,24 +101,26 @@ def pretrain(
     backbone = backbones.build(arch, seed)
     seed_globals(np.random.default_rng([seed]))
     model = kind(backbone, **kind.data_keywords(source.labels), **chosen.method)
-    if launch.is_main_process():
-        settings.claim(out)
     file = out / CHECKPOINT
-    if file.is_file():
-        return file
-    learner = Learner(model)
-    pictures = Images(source, skip_unreadable, store)
-    unreadable = UnreadableHook(pictures, out / "unreadable.txt", LOG_INTERVAL)
-    if settings.steps > 0:
-        progress_hook = ProgressHook(f"{method} {arch}", chosen.batch_size, quiet=progress is not None)
-        hooks = [StepHook(progress), progress_hook, unreadable, StateHook(str(out / STATE), save_seconds)]
-        if store is not None:
-            count = store.without(source.paths)
-            hooks.append(NoteHook(f"{count} of {len(source.paths)} images have no region: each counts as one region."))
-        _train(learner, Augmented(pictures, model.views(), seed), settings, out, workers, hooks)
-    if launch.is_main_process():
-        checkpoint.save(file, model.export().state_dict(), _meta(settings, learner, unreadable.count))
-        (out / STATE).unlink(missing_ok=True)
+    with claim(file) if launch.is_main_process() else nullcontext():
+        if launch.is_main_process():
+            settings.claim(out)
+        if file.is_file():
+            return file
+        learner = Learner(model)
+        pictures = Images(source, skip_unreadable, store)
+        unreadable = UnreadableHook(pictures, out / "unreadable.txt", LOG_INTERVAL)
+        if settings.steps > 0:
+            progress_hook = ProgressHook(f"{method} {arch}", chosen.batch_size, quiet=progress is not None)
+            hooks = [StepHook(progress), progress_hook, unreadable, StateHook(str(out / STATE), save_seconds)]
+            if store is not None:
+                count = store.without(source.paths)
+                note = f"{count} of {len(source.paths)} images have no region: each counts as one region."
+                hooks.append(NoteHook(note))
+            _train(learner, Augmented(pictures, model.views(), seed), settings, out, workers, hooks)
+        if launch.is_main_process():
+            checkpoint.save(file, model.export().state_dict(), _meta(settings, learner, unreadable.count))
+            (out / STATE).unlink(missing_ok=True)
     return file
 
 

@@ -1,31 +1,106 @@
 """How fast pretraining's parts are beside their peers', alternating in one process on one core.
 
-    python tools/bench_pretrain.py masks IMAGES      Felzenszwalb-Huttenlocher regions beside scikit-image's
+    python tools/bench_pretrain.py masks --images DIR    Felzenszwalb-Huttenlocher regions beside scikit-image's
+    python tools/bench_pretrain.py views --images DIR    DenseCL's two views of a file beside lightly's and mmpretrain's
+    python tools/bench_pretrain.py steps                 training steps beside lightly's, mmpretrain's, and the bare
+                                                         passes through the backbone (see tools/bench_steps.py)
 
-Prints images per second of both, their ratio, and how well the regions agree.
+Speeds are images per second of this process's CPU time, medians over rounds in which all take their turn; ratios are
+medians of the rounds' ratios. mmpretrain's views are not yet normalised: its model does that.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
-from skimage.segmentation import felzenszwalb as peer
-
-from pretrain.data.images import find, read
-from pretrain.masks.felzenszwalb import felzenszwalb
+import torch
 
 SCALE, MIN_SIZE = 1000.0, 1000  # DetCon's
 
 
-def masks(images: str, count: int) -> None:
-    """Time both on the same images, one after the other."""
+def alternate(runs: Mapping[str, Callable[[], None]], images: int, rounds: int) -> None:
+    """Let every run, of so many images, take its turn in each round, and print the speeds; the first is ours."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()  # compiles, and fills caches
+    for _ in range(rounds):
+        for name, run in runs.items():
+            begin = time.process_time()
+            run()
+            seconds[name].append(time.process_time() - begin)
+    own = np.array(next(iter(seconds.values())))
+    for name, spent in seconds.items():
+        speed, ratio = images / np.median(spent), np.median(np.array(spent) / own)
+        print(f"{name:28} {speed:7.1f} images/s   ours are {ratio:5.2f} times as fast", flush=True)
+
+
+def views(paths: Sequence[Path], rounds: int) -> None:
+    """Time two 224-pixel views of every file, from the file on."""
+    from lightly.transforms import DenseCLTransform
+    from mmcv.transforms import Compose
+    from mmpretrain.registry import TRANSFORMS
+    from mmpretrain.utils import register_all_modules
+    from PIL import Image
+
+    from pretrain.data.images import Images, Source
+    from pretrain.engine.sampling import Draw, generator
+    from pretrain.views.sample import View, twice
+
+    register_all_modules()
+    samples, augment, draws = Images(Source("images", tuple(paths))), twice(View()), itertools.count()
+    theirs = DenseCLTransform()
+    view = [
+        {"type": "RandomResizedCrop", "scale": 224, "crop_ratio_range": (0.2, 1.0), "backend": "pillow"},
+        {
+            "type": "RandomApply",
+            "transforms": [{"type": "ColorJitter", "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}],
+            "prob": 0.8,
+        },
+        {"type": "RandomGrayscale", "prob": 0.2, "keep_channels": True, "channel_weights": (0.114, 0.587, 0.2989)},
+        {"type": "GaussianBlur", "magnitude_range": (0.1, 2.0), "magnitude_std": "inf", "prob": 0.5},
+        {"type": "RandomFlip", "prob": 0.5},
+    ]
+    steps = [
+        {"type": "LoadImageFromFile"},
+        {"type": "MultiView", "num_views": 2, "transforms": [view]},
+        {"type": "PackInputs"},
+    ]
+    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+
+    def ours() -> None:
+        draw = next(draws)
+        for index in range(len(paths)):
+            augment(samples[index], generator(0, Draw(index, draw)))
+
+    def lightly() -> None:
+        for path in paths:
+            with Image.open(path) as image:
+                theirs(image.convert("RGB"))
+
+    def mmpretrain() -> None:
+        for path in paths:
+            pipeline({"img_path": str(path)})
+
+    alternate({"densebench": ours, "lightly": lightly, "mmpretrain": mmpretrain}, len(paths), rounds)
+
+
+def masks(paths: Sequence[Path]) -> None:
+    """Time both segmentations on the same images, one after the other."""
+    from skimage.segmentation import felzenszwalb as peer
+
+    from pretrain.data.images import read
+    from pretrain.masks.felzenszwalb import felzenszwalb
+
     seconds = {"densebench": 0.0, "scikit-image": 0.0}
     overlaps = []
     felzenszwalb(np.zeros((8, 8, 3), np.uint8))  # compiles
-    for path in find(images).paths[:count]:
+    for path in paths:
         image = read(path)
         begin = time.perf_counter()
         ours = felzenszwalb(image, SCALE, 0.8, MIN_SIZE)[0]
@@ -52,12 +127,30 @@ def best_overlap(found: np.ndarray, expected: np.ndarray) -> float:
 def main() -> None:
     """Read the arguments and run one benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("masks",))
-    parser.add_argument("images", help="a folder or a list of images")
-    parser.add_argument("--count", type=int, default=30)
+    parser.add_argument("what", choices=("masks", "views", "steps"))
+    parser.add_argument("--images", help="masks, views: a folder or a list of images")
+    parser.add_argument("--count", type=int, default=30, help="masks, views: so many of the images")
+    parser.add_argument("--rounds", type=int, default=15, help="views, steps: turns of each")
+    parser.add_argument("--methods", nargs="+", help="steps: only these methods")
+    parser.add_argument("--batch", type=int, default=64, help="steps: images in a batch")
+    parser.add_argument("--queue", type=int, default=4096, help="steps: keys in a queue")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    masks(arguments.images, arguments.count)
+    torch.set_num_threads(1)
+    if arguments.what == "steps":
+        import bench_steps
+
+        bench_steps.run(alternate, arguments.methods, arguments.batch, arguments.queue, arguments.rounds)
+        return
+    if arguments.images is None:
+        parser.error(f"{arguments.what} needs --images")
+    from pretrain.data.images import find
+
+    paths = find(arguments.images).paths[: arguments.count]
+    if arguments.what == "masks":
+        masks(paths)
+    else:
+        views(paths, arguments.rounds)
 
 
 if __name__ == "__main__":

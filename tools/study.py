@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--data-spec", type=Path)
     parser.add_argument("--part", default="1/1", help="this process's share, such as 1/2")
     parser.add_argument("--only", default="", help="only tasks whose name holds this text")
+    parser.add_argument("--mode", choices=("linear", "finetune"), help="only this mode")
     arguments = parser.parse_args()
     part, parts = (int(number) for number in arguments.part.split("/"))
     if arguments.data == "scenes":
@@ -81,7 +82,8 @@ def main() -> None:
         cells = list(study(rows, DETECTION, LINEAR[:1]))
     for row in rows[part - 1 :: parts]:
         pretrain(row.method, ARCH, row.images, "scenes", row.folder(arguments.out), seed=row.seed, workers=1)
-    for cell in [cell for cell in cells if arguments.only in cell.task][part - 1 :: parts]:
+    chosen = [cell for cell in cells if arguments.only in cell.task and arguments.mode in (None, cell.mode)]
+    for cell in chosen[part - 1 :: parts]:
         checkpoint = "random" if cell.row is None else str(cell.row.folder(arguments.out) / CHECKPOINT)
         if cell.row is not None and not Path(checkpoint).is_file():
             print(f"{cell.task} waits for the pretraining {checkpoint} of another part: run this command again.")

@@ -1,6 +1,6 @@
 """What the downstream half knows of architectures: one family a file, which names its members in `ARCHS`.
 
-A family has `rename(name)` (a source's plain name -> the mm* name), `config(arch)` (the mm* backbone),
+A family has `rename(name)` (a source's plain name -> the mm* name), `config(arch, **traits)` (the mm* backbone),
 `channels(arch)` and `identify(tensors)`.
 """
 

@@ -18,6 +18,7 @@ _BLOCKS = {
     "resnet152": (3, 8, 36, 3),
 }
 _BASIC = ("resnet18", "resnet34")  # two 3x3 convolutions a block; the others have bottlenecks
+_SECOND = "layer{}.{}.conv2.weight"  # in both kinds of blocks, of the stage's width: 64, 128, 256, 512
 _IN_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(.+)")
 
 ARCHS = tuple(_BLOCKS)
@@ -38,14 +39,19 @@ def rename(name: str) -> str:
     return name
 
 
-def config(arch: str, **overrides: Any) -> dict[str, Any]:
+def config(arch: str, *, padding: str = "", **overrides: Any) -> dict[str, Any]:
     """Return the mm* backbone, all four stages, for mmdet as for mmseg.
+
+    Args:
+        arch: One of `ARCHS`.
+        padding: "same" for a network that pads as TensorFlow does (`benchmark.same_padding`).
+        overrides: The protocol's own options.
 
     NOTE: `ResNet`, not the `ResNetV1c` (another stem) of mmseg's stock FCN files; `style="pytorch"` puts the
     stride on the 3x3 convolution, as torchvision and timm do.
     """
     return {
-        "type": "ResNet",
+        "type": "SamePaddedResNet" if padding == "same" else "ResNet",
         "depth": int(arch.removeprefix("resnet")),
         "num_stages": 4,
         "out_indices": (0, 1, 2, 3),
@@ -59,10 +65,10 @@ def config(arch: str, **overrides: Any) -> dict[str, Any]:
 
 
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
-    """Tell the architecture from plain names: the blocks of each stage and the kind of block.
+    """Tell the architecture from plain names and shapes: blocks of each stage, their kind, their width.
 
     A tensor too many or too few does not mislead: a block counts when it has three tensors, and most of the
-    blocks decide on their kind.
+    blocks decide on their kind and width.
     """
     if "conv1.weight" not in tensors:
         return None
@@ -72,5 +78,9 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
     whole = {place: names for place, names in layers.items() if len(names) >= 3}
     counts = Counter(stage for stage, _ in whole)
     bottlenecks = sum("conv3.weight" in names for names in whole.values())
+    shapes = {place: tensors[_SECOND.format(*place)].shape for place in whole if _SECOND.format(*place) in tensors}
+    plain = sum(tuple(shape[:1]) == (32 << stage,) for (stage, _), shape in shapes.items())
+    if 2 * plain <= len(shapes):
+        return None  # a wide one, or with grouped convolutions: twice the channels
     found = (tuple(counts[stage] for stage in (1, 2, 3, 4)), 2 * bottlenecks < len(whole))
     return next((arch for arch in ARCHS if (blocks(arch), arch in _BASIC) == found), None)

@@ -20,10 +20,14 @@ class Res5ExtraNorm(ResLayer):
         depth: The ResNet's depth.
         norm_cfg: The norm of res5 and of the extra norm.
         norm_eval: Keep res5's running statistics fixed.
+        padding: "same" where the trunk pads as TensorFlow does (`benchmark.same_padding`).
     """
 
-    def __init__(self, depth: int, norm_cfg: dict[str, Any], norm_eval: bool = False) -> None:
+    def __init__(self, depth: int, norm_cfg: dict[str, Any], norm_eval: bool = False, padding: str = "") -> None:
         super().__init__(depth=depth, stage=3, norm_cfg=norm_cfg, norm_eval=norm_eval)
+        if padding == "same":
+            whole = MODELS.build({"type": "mmdet.SamePaddedResNet", "depth": depth, "norm_cfg": norm_cfg})
+            self.layer4 = whole.layer4
         channels = 512 * self.layer4[0].expansion
         self.norm = build_norm_layer(norm_cfg, channels)[1]
 

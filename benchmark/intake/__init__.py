@@ -16,9 +16,9 @@ from typing import Any
 
 from pretrain.errors import DensebenchError, UsageError, unknown
 
-LAST = "general"  # asked where no other format fits
+LAST = ("lightning", "general")  # asked in this order where no other format fits
 
-__all__ = ["detect", "load", "names", "no_format", "single"]
+__all__ = ["detect", "fits", "load", "names", "no_format", "single"]
 
 
 def names() -> list[str]:
@@ -49,17 +49,22 @@ def detect(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
         DensebenchError: No format fits.
         UsageError: Several fit.
     """
-    described = [name for name in names() if name != LAST]
-    fitting = {name: module for name in described if (module := load(name)).matches(tree, metadata)}
+    fitting = {name: load(name) for name in fits(tree, metadata)}
     refined = {name for module in fitting.values() for name in getattr(module, "REFINES", ())}
     found = [module for name, module in fitting.items() if name not in refined]
     if len(found) > 1:
         raise UsageError(f"{path} fits several formats: {', '.join(fitting)}.", "Name one with --format.")
     if found:
         return found[0]
-    if load(LAST).matches(tree, metadata):
-        return load(LAST)
+    for name in LAST:
+        if load(name).matches(tree, metadata):
+            return load(name)
     raise no_format(path, tree)
+
+
+def fits(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
+    """Return the described formats that a file's names fit, those included that stand back."""
+    return [name for name in names() if name not in LAST and load(name).matches(tree, metadata)]
 
 
 def single(path: Path, wanted: str | None) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
-
-import pretrain.backbones
 from benchmark import backbones
 from benchmark.intake import single
 from benchmark.source import Source
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 REFINES = ("timm", "torchvision")
 
@@ -49,15 +49,19 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         std=meta.std,
         channel_order=meta.channel_order,
         meta=dataclasses.asdict(meta),
+        evidence="the header that densebench writes",
     )
 
 
 def _network(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
-    network = pretrain.backbones.build(arch, seed=0)
-    network.load_state_dict(tensors, strict=True)
-    return network.eval()
+    import pretrain.backbones
+    from benchmark.networks import filled
+
+    return filled(lambda: pretrain.backbones.build(arch, seed=0), tensors)
 
 
 def _stage_maps(network: nn.Module, images: Tensor) -> list[Tensor]:
-    assert isinstance(network, pretrain.backbones.Backbone)
+    from pretrain.backbones import Backbone
+
+    assert isinstance(network, Backbone)
     return network.stages(images)

@@ -6,6 +6,7 @@ before its student where both are called so (the DINO family). Where the names g
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     if not trunks:
         raise no_format(path, tree)
     names = [trunk.name for trunk in trunks]
+    why = None
     if wanted is None and len(trunks) > 1:
         chosen = _chosen(names)
         if chosen is None:
@@ -44,8 +46,9 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
                 f"{path} holds {len(names)} networks, and their names do not tell which to take: {', '.join(names)}.",
                 "Name one with --trunk.",
             )
-        wanted = chosen
-    return Naming("general", tuple(trunks), beside=("",)).read(path, tree, metadata, wanted)
+        wanted, why = chosen, "the names tell it from the others"
+    source = Naming("general", tuple(trunks), beside=("",)).read(path, tree, metadata, wanted)
+    return dataclasses.replace(source, why=why) if why else source
 
 
 def _trunks(tree: Mapping[str, Any]) -> list[Trunk]:

@@ -18,6 +18,7 @@ NAMING = Naming(
         Trunk("target", ("state_dict",), "target_net.module.0."),
     ),
     beside=("encoder_q.", "encoder_k.", "online_net.", "target_net.", "neck.", "head.", "queue", "data_preprocessor."),
+    evidence="meta",  # mmcv's and mmengine's runners write it
 )
 
 matches, read = NAMING.matches, NAMING.read

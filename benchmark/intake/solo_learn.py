@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from benchmark.prefixed import Naming, Trunk
 
 NAMING = Naming(
@@ -15,5 +18,9 @@ NAMING = Naming(
     evidence="pytorch-lightning_version",
 )
 
-REFINES = ("mmselfsup",)
-matches, read = NAMING.matches, NAMING.read
+read = NAMING.read
+
+
+def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Tell them from other Lightning checkpoints by the linear classifier that solo-learn trains beside."""
+    return NAMING.matches(tree, metadata) and any(str(name).startswith("classifier.") for name in tree["state_dict"])

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
 from benchmark.intake import no_format, single
 from benchmark.source import Source, fill_counters, open_state_dict, outputs_of
 from pretrain.errors import DensebenchError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 REFINES = ("torchvision",)
 CONTAINERS = ("state_dict_ema", "state_dict")  # timm itself prefers the averaged weights
@@ -46,17 +47,18 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
             f"{path} has timm's names, but its blocks are those of no architecture that is served.",
             f"Served: {', '.join(backbones.names())}.",
         )
-    if "state_dict_ema" in tree:
+    averaged = "state_dict_ema" if "state_dict_ema" in tree else ""
+    if averaged:
         notes.append("The averaged weights (state_dict_ema) were taken, as timm takes them.")
 
     def network() -> nn.Module:
         import timm
 
+        from benchmark.networks import filled
+
         head = tensors.get("fc.weight")
         classes = 0 if head is None else head.shape[0]
-        model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=classes)
-        model.load_state_dict(tensors, strict=True)
-        return model.eval()
+        return filled(lambda: timm.create_model(arch, pretrained=False, num_classes=classes), tensors)
 
     return Source(
         format="timm",
@@ -66,4 +68,9 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         network=network,
         stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
         notes=notes,
+        trunk=averaged,
+        candidates=[name for name in CONTAINERS if averaged and name in tree],
+        why="timm itself takes the averaged weights" if averaged else "the only one",
+        evidence="plain names in safetensors marked 'pt', or in a trainer's file with 'version' and 'arch'",
+        reasons={state.prefix + name: "the classifier" for name in HEAD},
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
 from benchmark.intake import no_format, single
 from benchmark.source import Source, fill_counters, open_state_dict, outputs_of
 from pretrain.errors import DensebenchError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CONTAINERS = ("state_dict", "model")
 HEAD = ("fc.weight", "fc.bias")
@@ -50,14 +51,19 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
             f"Served: {', '.join(backbones.names())}.",
         )
 
-    def network() -> nn.Module:
+    def build() -> nn.Module:
         import torchvision
+        from torch import nn
 
         model: nn.Module = torchvision.models.get_model(arch, weights=None)
         head = tensors.get("fc.weight")
         model.fc = nn.Identity() if head is None else nn.Linear(head.shape[-1], head.shape[0])
-        model.load_state_dict(tensors, strict=True)
-        return model.eval()
+        return model
+
+    def network() -> nn.Module:
+        from benchmark.networks import filled
+
+        return filled(build, tensors)
 
     return Source(
         format="torchvision",
@@ -67,6 +73,8 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         network=network,
         stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
         notes=notes,
+        evidence=f"'{state.prefix}conv1.weight' stands where torchvision's files have it",
+        reasons={state.prefix + name: "the classifier" for name in HEAD},
     )
 
 

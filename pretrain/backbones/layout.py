@@ -34,5 +34,5 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the last stage's map of (B, 3, H, W) images: (B, C, H / 32, W / 32)."""
+        """Return the last stage's map of (B, 3, H, W) images: (B, C, H / s, W / s) at the stride s."""
         return self.stages(images)[-1]

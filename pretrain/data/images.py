@@ -14,6 +14,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from pretrain.data import jpeg
 from pretrain.errors import DensebenchError
 from pretrain.masks.store import Store
 from pretrain.method import Labels, Sample
@@ -125,6 +126,9 @@ def read(path: Path) -> np.ndarray:
         DensebenchError: The file is missing, truncated or no image.
     """
     try:
+        found = jpeg.decode(path.read_bytes()) if path.suffix.lower() in (".jpg", ".jpeg") else None
+        if found is not None:
+            return found
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:

@@ -34,6 +34,15 @@ def choose(wanted: str) -> str:
     return wanted if wanted == "float32" or has_bfloat16() else "float32"
 
 
+@torch.no_grad()
+def clip_each_(parameters: list[nn.Parameter], max_norm: float) -> torch.Tensor:
+    """Scale every gradient whose L2 norm is above `max_norm` down to it; return the largest norm there was."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norms = torch._foreach_norm(gradients)
+    torch._foreach_mul_(gradients, [(max_norm / (norm + 1e-6)).clamp(max=1) for norm in norms])
+    return torch.stack(norms).max()
+
+
 @contextmanager
 def autocast(precision: str) -> Iterator[None]:
     """Compute convolutions and matrix products in `precision` inside the block."""
@@ -52,11 +61,14 @@ class AutocastOptimWrapper(OptimWrapper):
 
     Args:
         precision: "float32" or "bfloat16".
+        clip_each: Clip every parameter's gradient by its own norm; mmengine clips all by their common one.
     """
 
-    def __init__(self, precision: str = "float32", **kwargs: object) -> None:
+    def __init__(self, precision: str = "float32", clip_each: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.precision = precision
+        if clip_each and self.clip_grad_kwargs is not None:
+            self.clip_func, self.grad_name = clip_each_, "largest_grad_norm"
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
@@ -16,15 +18,17 @@ def perceptron(
     last_bias: bool = True,
     last_norm: bool = False,
     norm_layer: Callable[[int], nn.Module] = nn.BatchNorm1d,
+    activation: type[nn.Module] = nn.ReLU,
 ) -> nn.Sequential:
-    """Return linear layers with ReLU between them.
+    """Return linear layers with an activation between them.
 
     Args:
         widths: Width of the input, of every hidden layer and of the output.
-        norm: Normalise the hidden layers, before the ReLU.
+        norm: Normalise the hidden layers, before the activation.
         last_bias: Give the last layer a bias.
         last_norm: Normalise the output too.
         norm_layer: By which norm; maps a width to it.
+        activation: The activation.
     """
     layers: list[nn.Module] = []
     for number, (narrow, wide) in enumerate(pairwise(widths), start=2):
@@ -33,7 +37,7 @@ def perceptron(
         if last_norm if last else norm:
             layers.append(norm_layer(wide))
         if not last:
-            layers.append(nn.ReLU())
+            layers.append(activation())
     return nn.Sequential(*layers)
 
 
@@ -84,6 +88,48 @@ class DenseHead(nn.Module):
         """Project (B, C, H, W) features to (B, D, H, W), not normalised."""
         projection: Tensor = self.layers(features)
         return projection
+
+
+class PrototypeHead(nn.Module):
+    """A perceptron, L2 norm, and a weight-normalised linear layer (DINO, arXiv 2104.14294, Appendix C).
+
+    The last layer works in float32: its outputs are divided by temperatures of a few hundredths.
+
+    Args:
+        channels: Width of the input.
+        hidden: Width of the two hidden layers.
+        bottleneck: Width of what is L2-normalised.
+        dimension: K, the output's width.
+        norm: Normalise the hidden layers by batch norm.
+        unit: Keep the last layer's rows at length 1; else their lengths are learned, from 1 on.
+
+    Attributes:
+        frozen: Whether the last layer gets no gradient.
+    """
+
+    def __init__(
+        self, channels: int, hidden: int, bottleneck: int, dimension: int, norm: bool = False, unit: bool = True
+    ) -> None:
+        super().__init__()
+        self.layers = perceptron(channels, hidden, hidden, bottleneck, norm=norm, activation=nn.GELU)
+        self.last = nn.Linear(bottleneck, dimension, bias=False)
+        self.lengths = None if unit else nn.Parameter(torch.ones(dimension, 1))
+        self.frozen = False
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (..., C) to (..., K)."""
+        bottleneck = F.normalize(self.layers(features).float(), dim=-1)
+        with torch.autocast(features.device.type, enabled=False):
+            weight = F.normalize(self.last.weight, dim=1)
+            if self.lengths is not None:
+                weight = self.lengths * weight
+            if self.frozen:  # a gradient of zero: no parameter is left out, whatever joins the ranks' gradients
+                weight = weight.detach() + 0 * weight
+            return F.linear(bottleneck.to(weight.dtype), weight)
 
 
 class Encoder(nn.Module):

@@ -41,3 +41,15 @@ def cosine_momentum(base: float, progress: float) -> float:
         progress: k / K, from 0 to 1.
     """
     return 1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2
+
+
+def linear_warmup(start: float, end: float, share: float, progress: float) -> float:
+    """Return a value that goes from `start` to `end` in the first `share` of the steps, and stays there.
+
+    Args:
+        start: The value at first.
+        end: The value at last.
+        share: The warm-up's share of the steps, from 0 to 1.
+        progress: From 0 to 1.
+    """
+    return end if progress >= share else start + (end - start) * progress / share

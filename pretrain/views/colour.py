@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
+from dataclasses import dataclass
 
-LEVELS = np.arange(256, dtype=np.float32)
+import cv2
+import numba
+import numpy as np
 
 
 def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
     """Multiply by `factor`: 0 is black, 1 the image itself."""
-    return _look_up(image, LEVELS * factor)
+    return _affine(image.reshape(-1), np.float32(factor), np.float32(0)).reshape(image.shape)
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """Blend with the mean grey level: 0 is that grey, 1 the image itself."""
-    mean = round(float(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).mean()))
-    return _look_up(image, LEVELS * factor + mean * (1 - factor))
+    mean = round(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
+    return _affine(image.reshape(-1), np.float32(factor), np.float32(mean * (1 - factor))).reshape(image.shape)
 
 
 def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
@@ -43,27 +44,62 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 def solarise(image: np.ndarray) -> np.ndarray:
     """Invert the levels from 128 up."""
-    return _look_up(image, np.where(LEVELS < 128, LEVELS, 255 - LEVELS))
+    return np.where(image < 128, image, ~image)
 
 
-def colour_jitter(
-    image: np.ndarray, strength: tuple[float, float, float, float], generator: np.random.Generator
-) -> np.ndarray:
-    """Jitter brightness, contrast, saturation and hue in random order, as torchvision's `ColorJitter` does.
+ADJUSTMENTS = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+
+
+@dataclass(frozen=True)
+class Colours:
+    """How one view is recoloured, as it was drawn.
+
+    Attributes:
+        jitter: The adjustments in their order: numbers in `ADJUSTMENTS` and amounts; empty for none.
+        grey: Turn it grey.
+        sigma: The blur's standard deviation in pixels; 0 for none.
+        solarise: Solarise it.
+    """
+
+    jitter: tuple[tuple[int, float], ...] = ()
+    grey: bool = False
+    sigma: float = 0.0
+    solarise: bool = False
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Recolour an image, uint8, (H, W, 3)."""
+        for kind, amount in self.jitter:
+            image = ADJUSTMENTS[kind](image, amount)
+        if self.grey:
+            image = greyscale(image)
+        if self.sigma:
+            image = blur(image, self.sigma)
+        return solarise(image) if self.solarise else image
+
+
+def draw_jitter(
+    strength: tuple[float, float, float, float], generator: np.random.Generator
+) -> tuple[tuple[int, float], ...]:
+    """Draw changes of brightness, contrast, saturation and hue in random order, as torchvision's `ColorJitter` does.
 
     Args:
-        image: uint8, (H, W, 3).
         strength: b, c, s, h: the first three factors are uniform in [max(0, 1 - x), 1 + x], the hue's shift
             in [-h, h].
         generator: All randomness.
     """
-    adjustments = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
-    for kind in generator.permutation(4):
+    drawn = []
+    for kind in generator.permutation(4).tolist():
         amount = strength[kind]
         low, high = (-amount, amount) if kind == 3 else (max(0.0, 1 - amount), 1 + amount)
-        image = adjustments[kind](image, generator.uniform(low, high))
-    return image
+        drawn.append((kind, generator.uniform(low, high)))
+    return tuple(drawn)
 
 
-def _look_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
-    return cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8))
+@numba.njit(cache=True)
+def _affine(levels: np.ndarray, factor: np.float32, offset: np.float32) -> np.ndarray:
+    """Return factor x level + offset, cut off to whole levels in 0..255."""
+    found = np.empty(len(levels), dtype=np.uint8)
+    for i in range(len(levels)):
+        value = np.float32(levels[i]) * factor + offset
+        found[i] = np.uint8(np.int32(min(max(value, np.float32(0)), np.float32(255))))
+    return found

@@ -7,6 +7,8 @@ import math
 import cv2
 import numpy as np
 
+from pretrain.views.resize import shrink_little, shrinks_little
+
 Box = tuple[int, int, int, int]
 
 
@@ -53,7 +55,7 @@ def crop(image: np.ndarray, box: Box, size: int, flip: bool) -> np.ndarray:
     """Cut `box` out, resize it to a square and mirror it horizontally if asked.
 
     # NOTE: shrinking averages over pixel areas (OpenCV's INTER_AREA) where torchvision filters with an
-    # antialiased # triangle; enlarging is bilinear in both. The tests bound the difference.
+    # antialiased triangle; enlarging is bilinear in both. The tests bound the difference.
 
     Args:
         image: uint8, (H, W, 3).
@@ -62,7 +64,9 @@ def crop(image: np.ndarray, box: Box, size: int, flip: bool) -> np.ndarray:
         flip: Mirror after the crop.
     """
     x0, y0, x1, y1 = box
-    shrinks = min(x1 - x0, y1 - y0) > size
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    square = cv2.resize(image[y0:y1, x0:x1], (size, size), interpolation=interpolation)
+    if shrinks_little(box, size):
+        square = shrink_little(image, box, size)
+    else:
+        interpolation = cv2.INTER_AREA if min(x1 - x0, y1 - y0) > size else cv2.INTER_LINEAR
+        square = cv2.resize(image[y0:y1, x0:x1], (size, size), interpolation=interpolation)
     return cv2.flip(square, 1) if flip else square

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pretrain.method import Sample, Views
-from pretrain.views.colour import blur, colour_jitter, greyscale, solarise
+from pretrain.views.colour import Colours, draw_jitter
 from pretrain.views.crop import Box, crop, random_box
 from pretrain.views.normalise import normalise
 
@@ -52,24 +52,20 @@ class View:
         height, width = image.shape[:2]
         box = random_box(height, width, generator, self.crop_scale)
         flip = bool(generator.random() < self.flip)
-        square = crop(image, box, self.image_size, flip)
-        return normalise(self._recolour(square, generator)), box, flip
+        colours = self.draw_colours(generator)
+        return normalise(colours.apply(crop(image, box, self.image_size, flip))), box, flip
 
-    def _recolour(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    def draw_colours(self, generator: np.random.Generator) -> Colours:
+        """Draw how the view is recoloured."""
         jitters, greys, blurs = generator.random(3) < (
             self.jitter_probability,
             self.grey_probability,
             self.blur_probability,
         )
-        if jitters:
-            image = colour_jitter(image, self.jitter, generator)
-        if greys:
-            image = greyscale(image)
-        if blurs:
-            image = blur(image, generator.uniform(*self.blur_sigma) * self.image_size / self.blur_size)
-        if self.solarise_probability and generator.random() < self.solarise_probability:
-            image = solarise(image)
-        return image
+        jitter = draw_jitter(self.jitter, generator) if jitters else ()
+        sigma = generator.uniform(*self.blur_sigma) * self.image_size / self.blur_size if blurs else 0.0
+        solarises = self.solarise_probability and generator.random() < self.solarise_probability
+        return Colours(jitter, bool(greys), sigma, bool(solarises))
 
 
 @dataclass(frozen=True)
@@ -120,3 +116,21 @@ def byol_views(image_size: int, crop_scale: tuple[float, float], blur_size: int 
     """Return BYOL's two views, which differ in blur and solarisation (arXiv 2006.07733, Appendix B, Table 6)."""
     first = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.2, 0.1), blur_probability=1.0, blur_size=blur_size)
     return RandomViews((first, replace(first, blur_probability=0.1, solarise_probability=0.2)))
+
+
+def dino_views(
+    image_size: int,
+    crop_scale: tuple[float, float],
+    local_size: int,
+    local_scale: tuple[float, float],
+    local_views: int,
+) -> RandomViews:
+    """Return DINO's two global views, which are BYOL's, and its local ones (arXiv 2104.14294, Section 3.2).
+
+    The blur is as many pixels wide in local views as in global ones, as in the released code.
+
+    # NOTE: the released code enlarges crops bicubically, `crop` bilinearly.
+    """
+    large = byol_views(image_size, crop_scale)
+    small = replace(large.views[0], image_size=local_size, crop_scale=local_scale, blur_probability=0.5)
+    return multi_crop(large, replace(small, blur_size=round(224 * local_size / image_size)), local_views)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.claim import claim
 from benchmark.result import exists, read_all, write
+from pretrain.claim import claim
 from pretrain.errors import DensebenchError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ def test_of_many_processes_writing_at_once_one_succeeds(make_record, tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from benchmark.claim import claim
+from pretrain.claim import claim
 with claim(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
@@ -110,7 +110,7 @@ def test_an_empty_lock_of_a_killed_writer_is_taken_over(tmp_path):
 ALONE = """
 import os, sys, time
 from pathlib import Path
-from benchmark.claim import claim
+from pretrain.claim import claim
 from pretrain.errors import DensebenchError
 path = Path(sys.argv[1])
 print("ready", flush=True)

@@ -53,6 +53,16 @@ def test_every_task_composes_without_a_name_left_open(name, arch):
     assert model["backbone"]["type"] == "ResNet"
 
 
+@pytest.mark.parametrize("name", ["voc_det_c4_24k", "voc_seg_fcn_d8_20k.small"])
+def test_a_trunk_that_pads_as_tensorflow_does_is_built_so_and_its_numbers_are_its_own(name):
+    plain, padded = composed(name), composed(name, traits={"padding": "same"})
+    model = padded.config["model"]["model"]
+    assert model["backbone"]["type"] == "SamePaddedResNet"
+    assert model.get("roi_head", {}).get("shared_head", {"padding": "same"})["padding"] == "same"
+    assert padded.fingerprint == {**plain.fingerprint, "backbone.padding": "same"}
+    assert composed(name, traits={}).fingerprint == plain.fingerprint
+
+
 SAME = {
     "architecture": {"arch": "resnet50"},
     "input mean": {"mean": (9.0, 9.0, 9.0)},
@@ -112,6 +122,16 @@ def test_wrong_names_are_answered_with_the_closest():
         composed(mode="finetun")
     with pytest.raises(UsageError, match="voc_seg_fcn_d8_20k"):
         task.load("voc_seg_fcn_d8_20")
+
+
+def test_a_list_is_set_whole():
+    before = composed().fingerprint
+    changed = composed(overrides={"values.crop": [96, 96]}).fingerprint
+    assert {96} == {side for name in before if before[name] != changed[name] for side in changed[name]}
+    with pytest.raises(UsageError, match=r"'values\.crop=\("):
+        composed(overrides={"values.crop": 96})
+    with pytest.raises(UsageError, match="no single value"):
+        composed(overrides={"optimizer": 3})
 
 
 def test_schedules():

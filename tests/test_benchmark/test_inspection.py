@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmark.inspection import inspect
@@ -24,10 +29,14 @@ def test_torchvision_file(tmp_path: Path, trained_looking: Make) -> None:
     assert (found.format, found.arch, found.problem) == ("torchvision", "resnet18", "")
     assert (found.tensors, found.trunk) == (122, 120)
     assert found.parameters == sum(tensor.numel() for tensor in state.values())
-    assert found.dropped == ["fc.weight", "fc.bias", "epoch"]
+    dropped = {"fc.weight": "the classifier", "fc.bias": "the classifier", "epoch": "no weight of the network"}
+    assert (found.container, found.dropped) == ("torch (zip)", dropped)
     assert found.dtypes == {"float32": 102, "int64": 20}
     assert found.channel_order == "RGB"
-    assert "fc.weight, fc.bias, epoch" in found.report()
+    assert "fc.weight, fc.bias: the classifier" in found.report()
+    assert found.sha256 == {}
+    digest = hashlib.sha256((tmp_path / "weights.pth").read_bytes()).hexdigest()
+    assert inspect(tmp_path / "weights.pth", sha256=True).sha256 == {"weights.pth": digest}
     assert json.loads(json.dumps(found.to_dict()))["arch"] == "resnet18"
 
 
@@ -55,3 +64,55 @@ def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "weights.pth").write_bytes(b"\xff\xd8\xff" + bytes(9))
     with pytest.raises(DensebenchError, match="JPEG"):
         inspect(tmp_path / "weights.pth")
+
+
+def test_the_networks_of_a_file_are_listed_and_the_choice_is_explained(tmp_path: Path, trained_looking: Make) -> None:
+    state = {
+        f"module.encoder_{which}.{name}": one for which in "qk" for name, one in trained_looking("resnet18").items()
+    }
+    tree = {"state_dict": state | {"module.queue": torch.zeros(4, 2)}, "optimizer": {"lr": 0.1}, "epoch": 3}
+    torch.save(tree, tmp_path / "moco.pth")
+    found = inspect(tmp_path / "moco.pth")
+    assert (found.formats, found.format, found.candidates, found.taken) == (["moco"], "moco", ["query", "key"], "query")
+    assert found.dropped["module.encoder_q.fc.weight"] == "head of the trunk"
+    assert found.dropped["module.encoder_k.conv1.weight"] == "another network (key)"
+    assert found.dropped["module.queue"] == "beside the trunk"
+    assert found.dropped["optimizer"] == "no weight of the network"
+    report = found.report()
+    assert "query is taken: the authors release or evaluate it (--trunk takes another: key)" in report
+    assert "module.encoder_k.*: another network (key)" in report
+    assert "'state_dict.module.encoder_q.' begins the names of a trunk" in report
+    assert inspect(tmp_path / "moco.pth", "key").why == "it was asked for"
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "npz", "folder"])
+def test_headers_are_enough_and_torch_is_not_imported(tmp_path: Path, trained_looking: Make, kind: str) -> None:
+    path, state = tmp_path / "weights.bin", trained_looking("resnet18")
+    if kind in ("zip", "legacy"):
+        torch.save({"state_dict": state}, path, _use_new_zipfile_serialization=kind == "zip")
+    elif kind == "npz":
+        np.savez(path, **{name: one.numpy() for name, one in state.items()})
+        path = path.with_suffix(".bin.npz")
+    elif kind == "safetensors":
+        save_file(state, path, {"format": "pt"})
+    else:
+        path = tmp_path / "snapshot"
+        path.mkdir()
+        (path / "config.json").write_text("{}")
+        save_file(state, path / "model.safetensors", {"format": "pt"})
+    found = inspect(path)
+    assert (found.arch, found.problem) == ("resnet18", "")
+    code = "import sys\nfrom benchmark.shell import perform\nfrom benchmark.cli import app\n"
+    code += f"assert perform(app, ['inspect', {str(path)!r}]) == 0\nassert not {{'torch', 'numpy'}} & set(sys.modules)"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True)
+    assert done.stdout.strip() == found.report().strip()
+
+
+def test_only_the_headers_are_read(tmp_path: Path, trained_looking: Make) -> None:
+    """Damage in the numbers is no matter for it; `convert` finds that."""
+    torch.save(trained_looking("resnet18"), tmp_path / "weights.pth")
+    content = bytearray((tmp_path / "weights.pth").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "weights.pth").write_bytes(content)
+    assert inspect(tmp_path / "weights.pth").arch == "resnet18"

@@ -27,6 +27,7 @@ KEYWORDS = {
     "byol": {"hidden": 32, "dimension": 16},
     "vicreg": {"dimension": 32},
     "vicregl": {"dimension": 32, "local_dimension": 16, "small_views": 1, "small_size": 64},
+    "dino": {"dimension": 32, "hidden": 32, "local_size": 32, "local_views": 2, "ema_momentum": 0.9},
     "resim": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32, "region_dimension": 16, "gathered": ("c4", "c3")},
     "cpc": {"dimension": 16, "directions": ("down", "left")},
 }

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import errno
 import hashlib
 import io
 import os
-import pickle
 import resource
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -57,16 +53,6 @@ def saved(folder: Path, suffix: str = ".pth") -> Path:
     path = folder / f"checkpoint{suffix}"
     save(path, some_tensors(), META)
     return path
-
-
-class RunsCode:
-    """What it does when a careless reader opens it: create a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (str(self.path),)
 
 
 # ---- what is written is what is read
@@ -116,7 +102,7 @@ def test_load_refuses_a_strangers_file_that_read_tensors_accepts(tmp_path: Path)
     torch.save({"model": {"conv1.weight": torch.ones(2)}, "args": argparse.Namespace(lr=0.1), "epoch": 3}, path)
     tree, metadata = read_tensors(path)
     assert torch.equal(tree["model"]["conv1.weight"], torch.ones(2))
-    assert (tree["args"].lr, tree["epoch"], metadata) == (0.1, 3, {})
+    assert (tree["args"]["state"]["lr"], tree["epoch"], metadata) == (0.1, 3, {})
     with pytest.raises(DensebenchError, match=r"stranger\.pth is not a checkpoint that densebench wrote"):
         load(path)
 
@@ -158,101 +144,12 @@ def test_other_suffix_is_refused(tmp_path: Path) -> None:
         save(tmp_path / "x.ckpt", some_tensors(), META)
 
 
-# ---- what cannot be read is refused with a sentence that names it
-
-
-def refused(path: Path, because: str) -> None:
-    with pytest.raises(DensebenchError, match=because) as caught:
-        read_tensors(path)
-    assert str(path) in caught.value.message
-    assert "\n" not in caught.value.message
-
-
-def test_missing_and_folder(tmp_path: Path) -> None:
-    refused(tmp_path / "absent.pth", "There is no checkpoint file")
-    refused(tmp_path, "is a folder")
-
-
-@pytest.mark.parametrize(
-    ("content", "because"),
-    [
-        (b"", "is empty"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(100), "not a checkpoint but a JPEG image"),
-        (b"\n<!doctype html><html>404</html>", "not a checkpoint but a web page"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "not a checkpoint but a Git LFS pointer"),
-        (b"hello", "is not a checkpoint"),
-        (b"\x80\x02]q\x00.", "is truncated, damaged or not a checkpoint"),
-        (b"PK\x03\x04" + bytes(200), "is truncated or damaged"),
-        ((200).to_bytes(8, "little") + b"{" + bytes(20), "truncated or damaged safetensors"),
-    ],
-)
-def test_files_that_are_no_checkpoints(tmp_path: Path, content: bytes, because: str) -> None:
-    path = tmp_path / "file.pth"
-    path.write_bytes(content)
-    refused(path, because)
-
-
-def test_zip_of_arrays_and_file_of_a_list(tmp_path: Path) -> None:
-    np.savez(tmp_path / "arrays.npz", weight=np.zeros(3))
-    refused(tmp_path / "arrays.npz", "not a checkpoint of tensors")
-    torch.save([torch.zeros(3)], tmp_path / "list.pth")
-    refused(tmp_path / "list.pth", "holds a list; named tensors were expected")
-
-
-@pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy"])
-@pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
-def test_truncated(tmp_path: Path, kind: str, kept: float) -> None:
-    path = saved(tmp_path, ".safetensors" if kind == "safetensors" else ".pth")
-    if kind == "legacy":
-        torch.save(some_tensors(), path, _use_new_zipfile_serialization=False)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * kept)])
-    refused(path, "truncated")
-
-
-def test_flipped_bit_which_torch_itself_accepts(tmp_path: Path) -> None:
-    path = saved(tmp_path)
-    content = bytearray(path.read_bytes())
-    content[content.index(some_tensors()["weight"].numpy().tobytes())] ^= 1
-    path.write_bytes(content)
-    assert not torch.equal(torch.load(path)["state_dict"]["weight"], some_tensors()["weight"])
-    refused(path, "do not have their checksum")
-
-
 def test_flipped_bit_in_our_safetensors(tmp_path: Path) -> None:
     path = saved(tmp_path, ".safetensors")
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
-    refused(path, "do not have the sha256 that it states")
-
-
-@pytest.mark.parametrize("kind", ["pickle", "zip", "legacy"])
-def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path, kind: str) -> None:
-    path, trap = tmp_path / "trap.pth", tmp_path / "it-ran"
-    tree = {"state_dict": {"conv1.weight": torch.zeros(1)}, "args": RunsCode(trap)}
-    if kind == "pickle":
-        path.write_bytes(pickle.dumps(tree["args"], protocol=2))
-    else:
-        torch.save(tree, path, _use_new_zipfile_serialization=kind == "zip")
-    refused(path, r"would run code \(posix\.mkdir\)")
-    assert not trap.exists()
-    if kind != "pickle":
-        torch.load(path, weights_only=False)
-        assert trap.exists(), "the trap itself does not work"
-
-
-# ---- damage of any kind is refused or harmless
-
-
-@given(st.binary(max_size=200), st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", bytes([40, *bytes(7)]) + b"{"]))
-@settings(max_examples=150, deadline=None)
-def test_any_bytes_are_refused_by_a_sentence(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, head: bytes
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "noise.pth"
-    path.write_bytes(head + content)
-    with pytest.raises(DensebenchError):
+    with pytest.raises(DensebenchError, match="do not have the sha256 that it states"):
         read_tensors(path)
 
 
@@ -277,57 +174,3 @@ def test_meta_survives_mmengines_own_reader(tmp_path: Path) -> None:
     tree = torch.load(io.BytesIO(saved(tmp_path).read_bytes()))
     assert set(tree) == {"state_dict", "meta"}
     assert Meta.from_json(tree["meta"][checkpoint.KEY]).epochs == 2.5
-
-
-class Pair(NamedTuple):
-    """A class of the writer's own, as Haiku's trainers pickle them."""
-
-    params: dict[str, Any]
-    state: dict[str, Any]
-
-
-def test_arrays_are_read_out_of_a_pickle_and_all_else_stays_inert(tmp_path: Path) -> None:
-    array = np.arange(6, dtype=">f4").reshape(2, 3).T
-    pair = Pair({"a/~/conv": {"w": array, "n": np.float64(2.5)}}, {"b": [np.ones(2, np.int64), "text", None]})
-    tree = {"experiment": pair, "options": RunsCode(tmp_path / "made"), 3: np.array(["a"])}
-    for protocol in (0, 2, 4, 5):
-        path = tmp_path / f"{protocol}.pkl"
-        path.write_bytes(pickle.dumps(tree, protocol=protocol))
-        if protocol == 0:  # a text, which nothing here takes for a checkpoint
-            refused(path, "not a checkpoint")
-            continue
-        found, _ = checkpoint.read_tensors(path)
-        params, state = found["experiment"]["0"], found["experiment"]["1"]
-        assert torch.equal(params["a/~/conv"]["w"], torch.tensor([[0.0, 3], [1, 4], [2, 5]]))
-        assert float(params["a/~/conv"]["n"]) == 2.5
-        assert torch.equal(state["b"]["0"], torch.ones(2, dtype=torch.int64)) and state["b"]["1"] == "text"
-        assert found["3"] == "an array of <U1"
-    assert not (tmp_path / "made").exists()
-
-
-def test_a_pickle_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
-    laughs: Any = [np.ones(1)]
-    for _ in range(30):
-        laughs = [laughs] * 10
-    ring: dict[str, Any] = {"x": np.ones(1)}
-    ring["ring"] = ring
-    far = b"\x80\x02}r\xff\xff\xff\x7fU\x01aK\x01s."  # a memo whose first place is number 2^31 - 1
-    (tmp_path / "far.pkl").write_bytes(far)
-    refused(tmp_path / "far.pkl", "not a checkpoint of arrays")
-    for number, value in enumerate(({"a": laughs}, ring)):
-        path = tmp_path / f"{number}.pkl"
-        path.write_bytes(pickle.dumps(value, protocol=4))
-        refused(path, "truncated, damaged or not a checkpoint of arrays")
-
-
-@given(st.integers(0, 2000), st.integers(0, 255))
-@settings(max_examples=100, deadline=None)
-def test_a_damaged_pickle_never_ends_in_a_traceback(
-    tmp_path_factory: pytest.TempPathFactory, at: int, byte: int
-) -> None:
-    data = bytearray(pickle.dumps({"model": {"a": np.ones((3, 4)), "b": Pair({}, {})}}, protocol=2))
-    data[at % len(data)] = byte
-    path = tmp_path_factory.mktemp("damaged") / "a.pkl"
-    path.write_bytes(bytes(data))
-    with contextlib.suppress(DensebenchError):
-        checkpoint.read_tensors(path)

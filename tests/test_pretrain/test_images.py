@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pretrain.data import jpeg
 from pretrain.data.images import Images, find, read
 from pretrain.errors import DensebenchError
 
@@ -129,3 +130,33 @@ def test_no_readable_image_at_all_is_an_error(tmp_path):
     broken(tmp_path / "b.jpg")
     with pytest.raises(DensebenchError, match="None of the 1 images"):
         Images(find(str(tmp_path)), skip_unreadable=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "fast"),
+    [
+        ("RGB", {"quality": 90}, True),
+        ("RGB", {"quality": 60, "progressive": True, "subsampling": 0}, True),
+        ("L", {}, False),
+        ("CMYK", {}, False),
+    ],
+)
+def test_jpegs_are_pillows_to_the_last_bit(mode, options, fast, tmp_path):
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    noise = np.random.default_rng(0).integers(0, 256, (9, 13, channels), dtype=np.uint8)
+    small = Image.merge(mode, [Image.fromarray(noise[..., channel]) for channel in range(channels)])
+    file = tmp_path / "1.jpg"
+    small.resize((131, 97)).save(file, exif=Image.Exif(), **options)
+    with Image.open(file) as image:
+        assert np.array_equal(read(file), np.asarray(image.convert("RGB")))
+    assert (jpeg.decode(file.read_bytes()) is not None) == fast
+
+
+def test_what_is_no_whole_jpeg_is_left_to_pillow(tmp_path):
+    whole = write(tmp_path / "1.jpg", 90).read_bytes()
+    assert jpeg.decode(whole) is not None
+    claims_to_be_huge = bytearray(whole)
+    frame = whole.index(b"\xff\xc0")
+    claims_to_be_huge[frame + 5 : frame + 9] = b"\xff\xff\xff\xff"
+    for data in (whole[: len(whole) // 2], whole[:30], b"", b"\xff\xd8", b"GIF89a" + whole, bytes(claims_to_be_huge)):
+        assert jpeg.decode(data) is None

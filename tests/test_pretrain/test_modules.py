@@ -5,9 +5,12 @@ import torch
 from torch import nn
 
 from pretrain.errors import UsageError
+from pretrain.modules.centre import Centre
 from pretrain.modules.collapse import effective_rank, feature_std
+from pretrain.modules.heads import PrototypeHead
+from pretrain.modules.multi_crop import each_size
 from pretrain.modules.queue import Queue
-from pretrain.modules.teacher import follow, teacher_of
+from pretrain.modules.teacher import follow, linear_warmup, teacher_of
 
 
 def test_teacher_follows_as_an_exponential_moving_average():
@@ -84,3 +87,61 @@ def test_spread_features_and_collapsed_features_are_told_apart():
     assert feature_std(same) < 0.001
     assert 28 < effective_rank(spread) <= 32
     assert effective_rank(line) < 2.5
+
+
+def test_the_centre_is_a_slow_mean_of_the_outputs():
+    centre, outputs = Centre(3, momentum=0.9), torch.randn(2, 5, 3)
+    centre.update(outputs)
+    torch.testing.assert_close(centre.centre, 0.1 * outputs.flatten(0, 1).mean(dim=0))
+    centre.update(outputs)
+    torch.testing.assert_close(centre.centre, 0.19 * outputs.flatten(0, 1).mean(dim=0))
+
+
+def test_the_last_layer_is_weight_normalised_and_can_be_frozen():
+    head = PrototypeHead(4, 16, 8, 12)
+    features = torch.randn(5, 4)
+    with torch.no_grad():
+        head.last.weight.mul_(7)
+    bottleneck = nn.functional.normalize(head.layers(features), dim=1)
+    rows = torch.stack([row / row.norm() for row in head.last.weight])
+    torch.testing.assert_close(head(features), bottleneck @ rows.T)
+    assert [type(layer) for layer in head.layers] == [nn.Linear, nn.GELU] * 2 + [nn.Linear]
+
+    for frozen in (False, True):
+        head.zero_grad()
+        head.frozen = frozen
+        head(features).square().sum().backward()
+        assert bool((head.last.weight.grad == 0).all()) == frozen
+        assert bool((head.layers[0].weight.grad != 0).any())
+
+    free = PrototypeHead(4, 16, 8, 12, norm=True, unit=False)
+    assert free.lengths.shape == (12, 1)
+    assert sum(isinstance(layer, nn.BatchNorm1d) for layer in free.layers) == 2
+
+
+def test_the_last_layer_works_in_float32_under_autocast():
+    head, features = PrototypeHead(64, 64, 64, 32), torch.randn(5, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head(features)
+        bottleneck = nn.functional.normalize(head.layers(features).float(), dim=1)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, bottleneck @ nn.functional.normalize(head.last.weight, dim=1).T)
+
+
+def test_views_of_one_size_go_through_the_network_together():
+    seen = []
+
+    def encode(images):
+        seen.append(tuple(images.shape))
+        return images.mean(dim=(2, 3))
+
+    images = [torch.randn(2, 3, size, size) for size in (8, 8, 4, 4, 4)]
+    for found, image in zip(each_size(encode, images), images, strict=True):
+        torch.testing.assert_close(found, image.mean(dim=(2, 3)))
+    assert seen == [(4, 3, 8, 8), (6, 3, 4, 4)]
+
+
+def test_a_linear_warmup_ends_and_stays():
+    found = [linear_warmup(0.04, 0.07, 0.5, progress) for progress in (0.0, 0.25, 0.5, 1.0)]
+    assert found == pytest.approx([0.04, 0.055, 0.07, 0.07])
+    assert linear_warmup(0.04, 0.07, 0.0, 0.0) == 0.07

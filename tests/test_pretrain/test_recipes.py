@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.registry import OPTIM_WRAPPERS
 
-from pretrain import methods
+from pretrain import backbones, methods
 from pretrain.errors import UsageError
 from pretrain.recipe import Recipe, keywords_of
 from pretrain.schedule import optimizer, schedules
@@ -18,6 +18,8 @@ from pretrain.settings import Settings
 MOCO = {"batch_size": 256, "sgd_momentum": 0.9, "weight_decay": 1e-4, "warmup_epochs": 0, "decay_all": True}
 LARS = {"optimizer": "lars", "sgd_momentum": 0.9, "warmup_epochs": 10, "decay_all": False, "schedule": "cosine"}
 ADAMW = {"optimizer": "adamw", "weight_decay": 0.05, "warmup_epochs": 10, "decay_all": False, "end_lr": 1.125e-6}
+DINO = {"optimizer": "adamw", "weight_decay": 0.04, "end_weight_decay": 0.4, "end_lr": 1e-6, "warmup_epochs": 10}
+DINO |= {"schedule": "cosine", "decay_all": False, "clip_grad": 3.0, "clip_each": True, "betas": (0.9, 0.999)}
 PUBLISHED = {
     ("densecl", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "schedule": "cosine", **MOCO},
     ("densecl", "coco-800e"): {"epochs": 800, "lr": 0.3, "schedule": "cosine", **MOCO},
@@ -36,6 +38,18 @@ PUBLISHED = {
     ("detcon_b", "imagenet-200e"): {"epochs": 200, "lr": 3.2, "batch_size": 4096, **LARS, "warmup_epochs": 2},
     ("detcon_s", "imagenet-200e"): {"epochs": 200, "lr": 4.8, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
     ("vicreg", "imagenet-1000e"): {"epochs": 1000, "lr": 1.6, "batch_size": 2048, "weight_decay": 1e-6, **LARS},
+    ("dino", "imagenet-300e"): {"epochs": 300, "lr": 0.0005 * 1024 / 256, "batch_size": 1024, **DINO},
+    ("dino", "imagenet-100e"): {"epochs": 100, "lr": 0.0005 * 512 / 256, "batch_size": 512, **DINO},
+    ("dino", "imagenet-100e-resnet"): {
+        **DINO,
+        "epochs": 100,
+        "lr": 0.03 * 512 / 256,
+        "batch_size": 512,
+        "optimizer": "sgd",
+        "sgd_momentum": 0.9,
+        "weight_decay": 1e-4,
+        "end_weight_decay": None,
+    },
     ("vicreg", "imagenet-100e"): {"epochs": 100, "lr": 0.6, "batch_size": 512, "weight_decay": 1e-6, **LARS},
     ("vicregl", "imagenet-300e"): {"epochs": 300, "lr": 1.6, "batch_size": 2048, "weight_decay": 1e-6, **LARS},
     ("vicregl", "imagenet-100e"): {"epochs": 100, "lr": 0.6, "batch_size": 512, "weight_decay": 1e-6, **LARS},
@@ -71,8 +85,8 @@ def test_recipes_have_the_published_numbers(name, recipe):
     assert chosen.source
 
 
-def rates(recipe, steps, images):
-    """The learning rate of every step, as mmengine's schedulers set it."""
+def rates(recipe, steps, images, key="lr", group=0):
+    """The learning rate (or another of the group's values) of every step, as mmengine's schedulers set it."""
     wrapper = OPTIM_WRAPPERS.build(optimizer(torch.nn.Linear(1, 1), recipe))
     built = []
     for settings in schedules(recipe, steps, images):
@@ -80,7 +94,7 @@ def rates(recipe, steps, images):
         built.append(kind(wrapper, **{key: value for key, value in settings.items() if key != "type"}))
     found = []
     for _ in range(steps):
-        found.append(wrapper.param_groups[0]["lr"])
+        found.append(wrapper.param_groups[group][key])
         wrapper.optimizer.step()
         for scheduler in built:
             scheduler.step()
@@ -134,6 +148,46 @@ def test_the_cosine_schedule_ends_at_zero():
     np.testing.assert_allclose(found, 0.2 * (1 + np.cos(np.pi * np.arange(40) / 40)), rtol=1e-6)
 
 
+def test_the_weight_decay_follows_its_own_cosine():
+    recipe = Recipe("test", epochs=4, batch_size=10, weight_decay=0.04, end_weight_decay=0.4, decay_all=False)
+    recipe = replace(recipe, optimizer="adamw", warmup_epochs=1)
+    expected = 0.4 - 0.18 * (1 + np.cos(np.pi * np.arange(40) / 40))
+    np.testing.assert_allclose(rates(recipe, 40, 100, "weight_decay"), expected, rtol=1e-6)
+    np.testing.assert_allclose(rates(recipe, 40, 100, "weight_decay", group=1), 0)  # biases
+    kept = rates(replace(recipe, end_weight_decay=None), 40, 100, "weight_decay")
+    np.testing.assert_allclose(kept, 0.04)
+    assert rates(recipe, 40, 100)[10] == pytest.approx(recipe.lr)  # the rate has its own
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "vit_tiny_patch16"])
+def test_the_rate_falls_from_layer_to_layer(arch):
+    model = torch.nn.ModuleDict({"backbone": backbones.build(arch), "head": torch.nn.Linear(3, 2)})
+    recipe = Recipe("test", epochs=1, optimizer="adamw", lr=1.0, layer_decay=0.5, decay_all=False)
+    groups = optimizer(model, recipe)["optimizer"].param_groups
+    found = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    names = {"resnet18": ["conv1.weight", "layer1.0.bn1.bias", "layer4.1.conv2.weight"]}
+    names["vit_tiny_patch16"] = ["pos_embed", "blocks.0.attn.qkv.weight", "blocks.11.mlp.fc2.bias"]
+    layers = {"resnet18": (0, 1, 4), "vit_tiny_patch16": (0, 1, 12)}[arch]
+    for name, layer in zip(names[arch], layers, strict=True):
+        assert found[id(model["backbone"].get_parameter(name))] == 0.5 ** (layers[-1] + 1 - layer), name
+    assert found[id(model["head"].weight)] == 1.0
+    assert len(found) == len(list(model.parameters()))
+    alike = optimizer(model, replace(recipe, layer_decay=1.0))["optimizer"].param_groups
+    assert [group["lr"] for group in alike] == [1.0, 1.0]
+
+
+def test_every_gradient_can_be_clipped_by_its_own_norm():
+    model = torch.nn.Linear(2, 2)
+    for each, expected in ((True, [3.0, 0.5]), (False, [3.0 * 10 / 100.25**0.5, 3.0 * 0.5 / 100.25**0.5])):
+        recipe = Recipe("test", epochs=1, clip_grad=3.0, clip_each=each, optimizer="sgd", lr=0.0)
+        wrapper = OPTIM_WRAPPERS.build(optimizer(model, recipe))
+        model.weight.grad, model.bias.grad = torch.full((2, 2), 5.0), torch.tensor([0.5, 0.0])
+        wrapper.step()
+        np.testing.assert_allclose(
+            [float(model.weight.grad.norm()), float(model.bias.grad.norm())], expected, rtol=1e-5
+        )
+
+
 def test_the_step_schedule_and_the_warmup():
     recipe = Recipe("test", epochs=9, batch_size=10, lr=0.1, schedule="step", milestones=(3, 6))
     expected = np.repeat([0.1, 0.01, 0.001], 30)
@@ -168,6 +222,7 @@ def test_overrides_reach_the_recipe_then_the_method():
         ({"lr": "fast"}, "of type float"),
         ({"batch_size": "1.5"}, "of type int"),
         ({"batch_size": "0"}, "at least 1"),
+        ({"layer_decay": "1.5"}, "above 0 and at most 1"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
     ],
 )

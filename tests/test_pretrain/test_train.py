@@ -126,6 +126,24 @@ def test_a_folder_of_another_run_is_refused(uninterrupted, photographs):
         run("densecl", photographs, uninterrupted.parent, seed=1)
 
 
+def test_a_folder_in_which_another_process_works_is_refused(photographs, tmp_path):
+    hold = """
+import sys
+from pathlib import Path
+from pretrain.claim import claim
+with claim(Path(sys.argv[1], "checkpoint.safetensors")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(DensebenchError, match=f"is being written by process {other.pid}"):
+            run("moco_v2", photographs, tmp_path)
+        other.stdin.close()
+    assert not (tmp_path / "settings.json").exists()
+
+
 def test_random_exports_the_drawn_backbone(tmp_path):
     first = pretrain("random", "resnet18", "/no/images/needed", "scenes", tmp_path / "a", seed=5)
     second = pretrain("random", "resnet18", "/no/images/needed", "imagenet-200e", tmp_path / "b", seed=5)

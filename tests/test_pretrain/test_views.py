@@ -1,5 +1,6 @@
 """Views: their geometry really maps pixels, and their colours are torchvision's."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ from pretrain.method import Sample, stack
 from pretrain.views import colour
 from pretrain.views.crop import crop, random_box
 from pretrain.views.normalise import MEAN, STD, normalise
+from pretrain.views.resize import shrink_little, shrinks_little
 from pretrain.views.sample import RandomViews, View, byol_views, multi_crop, twice
 
 
@@ -96,6 +98,39 @@ def test_crop_is_close_to_torchvisions(size):
     difference = np.abs(ours - np.asarray(pil, dtype=int))
     assert difference.mean() < 1.5
     assert np.abs(ours - np.asarray(peer.hflip(pil), dtype=int)).mean() > 10
+
+
+@pytest.mark.parametrize("size", [16, 96])
+def test_shrinking_is_opencvs_to_the_last_bit(size):
+    generator = np.random.default_rng(size)
+    image = generator.integers(0, 256, (2 * size + 9, 2 * size + 9, 3), dtype=np.uint8)
+    for _ in range(60):
+        width, height = generator.integers(size + 1, 2 * size, 2).tolist()
+        x, y = generator.integers(0, 9, 2).tolist()
+        box = (x, y, x + width, y + height)
+        expected = cv2.resize(image[y : y + height, x : x + width], (size, size), interpolation=cv2.INTER_AREA)
+        assert np.array_equal(shrink_little(image, box, size), expected)
+        assert not np.array_equal(shrink_little(image, (x + 1, y, x + width, y + height), size), expected)
+
+
+def test_only_a_little_is_shrunk_by_our_own():
+    assert shrinks_little((0, 0, 65, 127), 64)
+    for box in ((0, 0, 64, 100), (0, 0, 65, 128), (0, 0, 300, 300)):
+        assert not shrinks_little(box, 64)
+
+
+def test_colours_are_drawn_apart_from_the_image_and_applied_in_their_order():
+    view = View(32, jitter_probability=1.0, grey_probability=0.5, blur_probability=0.5, solarise_probability=0.5)
+    drawn = [view.draw_colours(np.random.default_rng(seed)) for seed in range(200)]
+    assert {tuple(kind for kind, _ in one.jitter) for one in drawn} > {(0, 1, 2, 3), (3, 2, 1, 0)}
+    for share in (np.mean([one.grey for one in drawn]), np.mean([one.sigma > 0 for one in drawn])):
+        assert 0.35 < share < 0.65
+    image = photograph(seed=6)
+    order = colour.Colours(((0, 1.4), (1, 0.6)), sigma=1.0, solarise=True)
+    expected = colour.adjust_contrast(colour.adjust_brightness(image, 1.4), 0.6)
+    assert np.array_equal(order.apply(image), colour.solarise(colour.blur(expected, 1.0)))
+    turned = colour.Colours(((1, 0.6), (0, 1.4)), sigma=1.0, solarise=True)
+    assert not np.array_equal(turned.apply(image), order.apply(image))
 
 
 @pytest.mark.parametrize(

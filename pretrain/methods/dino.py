@@ -1,0 +1,176 @@
+"""DINO: self-distillation with no labels (Caron et al. 2021, arXiv 2104.14294)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pretrain.backbones import Backbone
+from pretrain.backbones.vit import ViT
+from pretrain.errors import unknown
+from pretrain.losses.self_distillation import across_views, entropy, mean_squared_error, sharpen, sinkhorn
+from pretrain.method import Augment, Method, Views
+from pretrain.modules.centre import Centre
+from pretrain.modules.distributed import gather, world
+from pretrain.modules.heads import PrototypeHead, perceptron
+from pretrain.modules.multi_crop import MultiCropEncoder
+from pretrain.modules.teacher import cosine_momentum, follow, linear_warmup, teacher_of
+from pretrain.recipe import Recipe, adamw, for_scenes
+from pretrain.views.sample import dino_views
+
+SOURCE = "arXiv 2104.14294, Section 3.2; facebookresearch/dino README.md, main_dino.py"
+OBJECTIVES = ("cross-entropy", "mse")
+NORMALISATIONS = ("centre", "sinkhorn")
+VANILLA = {"freeze_last_layer": 0.01, "teacher_temperature": 0.04}
+
+
+def dino_recipe(
+    what: str, epochs: float, batch_size: int, base_lr: float = 5e-4, weight_decay: float = 0.04, **changes: Any
+) -> Recipe:
+    """Return a recipe with DINO's schedules; see `adamw`.
+
+    # NOTE: the paper does not mention the clipping of the released code.
+    """
+    common = {"end_weight_decay": 0.4, "end_lr": 1e-6, "clip_grad": 3.0, "clip_each": True}
+    return adamw(f"{SOURCE}: {what}", epochs, batch_size, base_lr, weight_decay, **{**common, **changes})
+
+
+class DINO(Method):
+    """Predict, from any view, what the teacher makes of the image's other global views.
+
+    Args:
+        backbone: The student's backbone.
+        dimension: K, the output's width.
+        hidden: Width of the head's hidden layers.
+        bottleneck: Width of the head's L2-normalised layer.
+        norm: Batch norm in the head; the paper's system with ViTs is free of it.
+        unit_last_layer: Keep the last layer's rows at length 1; the authors set it free for ViT-S.
+        freeze_last_layer: Share of the steps, from the first on, in which the last layer stays as it is.
+        temperature: tau_s, the student's.
+        teacher_temperature: tau_t after its warm-up.
+        first_teacher_temperature: tau_t at the first step.
+        temperature_warmup: Share of the steps in which tau_t rises.
+        centre_momentum: m of the centre.
+        ema_momentum: The teacher's momentum at the start; it rises to 1 along a cosine.
+        momentum_encoder: Let the teacher follow slowly; else it is the student of this very step (Table 7, row 2).
+        normalisation: What keeps the teacher from collapsing, "centre" or "sinkhorn" (row 3).
+        objective: "cross-entropy" or "mse", between L2-normalised outputs (row 5).
+        predictor: Add a perceptron to the student's output (row 6).
+        drop_path: Stochastic depth of a ViT student's last block.
+        image_size: Side of the two global views in pixels.
+        crop_scale: Bounds of a global crop's share of the image's area.
+        local_views: How many small views; 0 for no multi-crop (row 4).
+        local_size: Their side in pixels.
+        local_scale: Bounds of a local crop's share of the image's area.
+    """
+
+    families = ("vit", "resnet")
+    norms_across_ranks = True
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "imagenet-300e": dino_recipe("ViT-S, boosted", 300, 1024, method={"unit_last_layer": False}),
+        "imagenet-100e": dino_recipe("ViT, vanilla", 100, 512, method=VANILLA),
+        "imagenet-100e-resnet": dino_recipe(
+            "ResNet-50",
+            100,
+            512,
+            0.03,
+            1e-4,
+            optimizer="sgd",
+            end_weight_decay=None,
+            method={**VANILLA, "crop_scale": (0.14, 1.0), "local_scale": (0.05, 0.14)},
+        ),
+        "scenes": for_scenes(
+            600, dimension=1024, hidden=512, ema_momentum=0.98, local_views=4, local_size=64, local_scale=(0.1, 0.4)
+        ),
+    }
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        dimension: int = 65536,
+        hidden: int = 2048,
+        bottleneck: int = 256,
+        norm: bool = False,
+        unit_last_layer: bool = True,
+        freeze_last_layer: float = 1 / 300,
+        temperature: float = 0.1,
+        teacher_temperature: float = 0.07,
+        first_teacher_temperature: float = 0.04,
+        temperature_warmup: float = 0.1,
+        centre_momentum: float = 0.9,
+        ema_momentum: float = 0.996,
+        momentum_encoder: bool = True,
+        normalisation: str = "centre",
+        objective: str = "cross-entropy",
+        predictor: bool = False,
+        drop_path: float = 0.1,
+        image_size: int = 224,
+        crop_scale: tuple[float, float] = (0.4, 1.0),
+        local_views: int = 8,
+        local_size: int = 96,
+        local_scale: tuple[float, float] = (0.05, 0.4),
+    ) -> None:
+        super().__init__()
+        if objective not in OBJECTIVES:
+            raise unknown("objective", objective, OBJECTIVES)
+        if normalisation not in NORMALISATIONS:
+            raise unknown("normalisation", normalisation, NORMALISATIONS)
+        head = PrototypeHead(backbone.layout.channels[-1], hidden, bottleneck, dimension, norm, unit_last_layer)
+        self.student = MultiCropEncoder(backbone, head)
+        self.teacher = teacher_of(self.student)
+        self.predictor = perceptron(dimension, hidden, dimension, activation=nn.GELU) if predictor else None
+        self.centre = Centre(dimension, centre_momentum)
+        if isinstance(backbone, ViT):
+            backbone.drop_path(drop_path)
+        self.freeze_last_layer = freeze_last_layer
+        self.temperature = temperature
+        self.teacher_temperatures = (first_teacher_temperature, teacher_temperature, temperature_warmup)
+        self.teacher_temperature = first_teacher_temperature
+        self.ema_momentum = ema_momentum
+        self.momentum_encoder = momentum_encoder
+        self.normalisation = normalisation
+        self.objective = objective
+        self.augment = dino_views(image_size, crop_scale, local_size, local_scale, local_views)
+
+    def views(self) -> Augment:
+        """Return multi-crop: two global views and several local ones."""
+        return self.augment
+
+    def before_step(self, progress: float) -> None:
+        """Let the teacher follow; set its temperature; freeze or free the last layer.
+
+        # NOTE: a frozen layer gets a gradient of zero; the released code takes it out of the step.
+        """
+        momentum = cosine_momentum(self.ema_momentum, progress) if self.momentum_encoder else 0.0
+        follow(self.teacher, self.student, momentum)
+        self.teacher_temperature = linear_warmup(*self.teacher_temperatures, progress)
+        self.student.head.frozen = progress < self.freeze_last_layer
+
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        """Return the cross-entropy over all pairs of a teacher's view and another view (Eq. 3), and H(P_t)."""
+        student = self.student(views.images)  # (B, K) a view
+        if self.predictor is not None:
+            student = [self.predictor(logits) for logits in student]
+        with torch.no_grad():
+            teacher = self.teacher(views.images[:2])
+            targets = self._targets(teacher)
+        if self.objective == "mse":
+            loss = mean_squared_error(student, teacher)
+        else:
+            loss = across_views(student, targets, self.temperature)
+        self.centre.update(torch.stack(teacher))
+        return {"loss": loss, "teacher_entropy": entropy(torch.stack(targets))}
+
+    def export(self) -> nn.Module:
+        """Return the teacher's backbone, which the authors evaluate."""
+        return self.teacher.backbone
+
+    def _targets(self, teacher: list[Tensor]) -> list[Tensor]:
+        if self.normalisation == "centre":
+            return [sharpen(logits, self.centre.centre, self.teacher_temperature) for logits in teacher]
+        rank, ranks = world()
+        return [sinkhorn(gather(logits), self.teacher_temperature).chunk(ranks)[rank] for logits in teacher]

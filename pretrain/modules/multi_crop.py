@@ -1,0 +1,57 @@
+"""Networks on views of several sizes (SwAV, arXiv 2006.09882, Section 3.3; DINO, arXiv 2104.14294)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from pretrain.backbones import Backbone
+from pretrain.backbones.vit import ViT
+from pretrain.modules.heads import PrototypeHead
+
+
+def each_size(encode: Callable[[Tensor], Tensor], images: Sequence[Tensor]) -> list[Tensor]:
+    """Encode views one after the other, neighbours of one size together.
+
+    Args:
+        encode: Maps (N, 3, H, W) to a tensor with the same first dimension.
+        images: (B, 3, H, W) a view.
+
+    Returns:
+        The views' outputs, in their order.
+    """
+    found: list[Tensor] = []
+    for _, neighbours in groupby(images, key=lambda image: image.shape):
+        views = list(neighbours)
+        found += encode(torch.cat(views)).chunk(len(views))
+    return found
+
+
+def embed(backbone: Backbone, images: Tensor) -> Tensor:
+    """Return one vector an image, (B, C): a ViT's class token, or the mean of the last map."""
+    if isinstance(backbone, ViT):
+        return backbone.tokens(images)[:, 0]
+    features: Tensor = backbone(images)
+    return features.mean(dim=(2, 3))
+
+
+class MultiCropEncoder(nn.Module):
+    """A backbone and a head, on views of several sizes.
+
+    Args:
+        backbone: The backbone.
+        head: Maps its vectors (N, C) to (N, K).
+    """
+
+    def __init__(self, backbone: Backbone, head: PrototypeHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Return the head's output for every view, (B, K) each."""
+        embedding = torch.cat(each_size(lambda views: embed(self.backbone, views), images))
+        return list(self.head(embedding).chunk(len(images)))
