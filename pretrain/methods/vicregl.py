@@ -68,6 +68,7 @@ class VICRegL(Method):
         small_scale: Bounds of their share of the image's area.
     """
 
+    families = ("resnet", "convnext")
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # The cosine ends at a thousandth of the rate.

@@ -29,6 +29,7 @@ KEYWORDS = {
     "vicregl": {"dimension": 32, "local_dimension": 16, "small_views": 1, "small_size": 64},
     "dino": {"dimension": 32, "hidden": 32, "local_size": 32, "local_views": 2, "ema_momentum": 0.9},
     "resim": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32, "region_dimension": 16, "gathered": ("c4", "c3")},
+    "cpc": {"dimension": 16, "directions": ("down", "left")},
 }
 
 

@@ -28,6 +28,7 @@ SHARED = (  # a method a line
     "byol",
     "vicreg",
     "vicregl",
+    "cpc",
     "dino",
     "resim",
 )

@@ -58,6 +58,15 @@ PUBLISHED = {
     ("resim", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "schedule": "cosine", **MOCO},
     ("resim", "imagenet-400e"): {"epochs": 400, "lr": 0.03, "schedule": "cosine", **MOCO},
     ("resim", "imagenet-c4-200e"): {"epochs": 200, "lr": 0.03, "schedule": "cosine", **MOCO},
+    ("cpc", "imagenet-200e"): {
+        "epochs": 200,
+        "lr": 2e-4,
+        "batch_size": 512,
+        "optimizer": "adamw",
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "warmup_epochs": 0,
+    },
 }
 
 
