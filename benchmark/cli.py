@@ -66,11 +66,10 @@ def list_names(
     kind: Annotated[str, typer.Argument(help="methods, archs, tasks, formats or tables")],
     as_json: AsJson = False,
 ) -> None:
-    """List what there is."""
-    from benchmark.listing import names
+    """List what there is; methods with paper, families, cost and recipes."""
+    from benchmark.listing import describe, lines
 
-    found = names(kind)
-    print(json.dumps(found) if as_json else "\n".join(found))
+    print(json.dumps(describe(kind)) if as_json else "\n".join(lines(kind)))
 
 
 @data.command()

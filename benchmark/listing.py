@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from pretrain.errors import unknown
 
@@ -31,3 +32,23 @@ def names(kind: str) -> list[str]:
     if kind not in listings:
         raise unknown("list", kind, listings)
     return listings[kind]()
+
+
+def describe(kind: str) -> list[Any]:
+    """Return what a program reads: the names; of methods, also their paper, families, recipes and cost."""
+    from pretrain import methods
+
+    return [methods.facts(name) for name in names(kind)] if kind == "methods" else names(kind)
+
+
+def lines(kind: str) -> list[str]:
+    """Return what is printed, a line each; of methods, in columns under a heading."""
+    if kind != "methods":
+        return names(kind)
+    rows = [("method", "paper", "arXiv", "families", "cost of an image", "recipes")]
+    for one in describe(kind):
+        paper = f"{one['authors']} {one['year']}" if one["year"] else "-"
+        families, recipes = ", ".join(one["families"]), ", ".join(one["recipes"])
+        rows.append((one["name"], paper, one["arxiv"] or "-", families, one["cost"] or "-", recipes))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -78,6 +78,21 @@ class Labels:
     multi: bool
 
 
+@dataclass(frozen=True)
+class Paper:
+    """Where a method was published.
+
+    Attributes:
+        authors: As one cites them.
+        year: Of the publication.
+        arxiv: Its number, such as "2011.09157".
+    """
+
+    authors: str
+    year: int
+    arxiv: str
+
+
 class Method(nn.Module):
     """A self-supervised method: augmentation, modules and loss, and nothing else.
 
@@ -86,6 +101,9 @@ class Method(nn.Module):
     """
 
     recipes: ClassVar[Mapping[str, Recipe]]
+    paper: ClassVar[Paper]
+    cost: ClassVar[str]
+    """How many views of an image pass through the backbone in a step: "student 2 views, teacher 1"."""
     families: ClassVar[tuple[str, ...]] = ("resnet",)
     """The architecture families that the paper trains, its own first."""
     norms_across_ranks: ClassVar[bool] = False

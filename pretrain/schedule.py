@@ -20,14 +20,15 @@ def optimizer(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
         UsageError: There is no such precision.
     """
     groups = _groups(model, recipe)
-    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "foreach": True}
+    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     chosen: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        chosen = torch.optim.SGD(groups, momentum=recipe.sgd_momentum, **common)
+        chosen = torch.optim.SGD(groups, momentum=recipe.sgd_momentum, fused=True, **common)
     elif recipe.optimizer == "lars":
-        chosen = Lars(groups, momentum=recipe.sgd_momentum, trust_coeff=0.001, **common)  # adapts what decays
+        # LARS adapts what decays.
+        chosen = Lars(groups, momentum=recipe.sgd_momentum, trust_coeff=0.001, foreach=True, **common)
     else:
-        chosen = torch.optim.AdamW(groups, betas=recipe.betas, **common)
+        chosen = torch.optim.AdamW(groups, betas=recipe.betas, foreach=True, **common)
     clip = None if recipe.clip_grad is None else {"max_norm": recipe.clip_grad}
     return {
         "type": AutocastOptimWrapper,

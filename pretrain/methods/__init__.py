@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pretrain.errors import unknown
 
@@ -35,3 +37,26 @@ def load(name: str) -> type[Method]:
         if inspect.isclass(value) and issubclass(value, Method) and value.__module__ == module.__name__
     )
     return method
+
+
+def facts(name: str) -> dict[str, Any]:
+    """Return a method's paper, year, families, recipes and cost, read off its file without importing it (or torch).
+
+    They must therefore be written out in its class; what is not is None.
+    """
+    tree = ast.parse((Path(__path__[0]) / f"{name}.py").read_text(encoding="utf-8"))
+    written: dict[str, ast.expr] = {}
+    for statement in (line for item in tree.body if isinstance(item, ast.ClassDef) for line in item.body):
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            written[statement.targets[0].id] = statement.value
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
+            written[statement.target.id] = statement.value
+    paper, recipes = written.get("paper"), written.get("recipes")
+    cited = [ast.literal_eval(value) for value in paper.args] if isinstance(paper, ast.Call) else [None] * 3
+    return {
+        "name": name,
+        **dict(zip(("authors", "year", "arxiv"), cited, strict=True)),
+        "families": list(ast.literal_eval(written["families"])) if "families" in written else ["resnet"],
+        "recipes": [ast.literal_eval(key) for key in recipes.keys if key] if isinstance(recipes, ast.Dict) else [],
+        "cost": ast.literal_eval(written["cost"]) if "cost" in written else None,
+    }

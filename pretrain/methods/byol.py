@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.losses.regression import cosine_regression
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.heads import Encoder, GlobalHead, perceptron
 from pretrain.modules.teacher import cosine_momentum, follow, teacher_of
 from pretrain.recipe import Recipe, for_scenes, lars
@@ -34,6 +34,8 @@ class BYOL(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("Grill et al.", 2020, "2006.07733")
+    cost = "student 2 views, teacher 2"
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-1000e": lars(SOURCE, 1000, 4096, 0.2, 1.5e-6, method={"ema_momentum": 0.996}),

@@ -13,7 +13,7 @@ from pretrain.backbones import Backbone
 from pretrain.errors import UsageError, unknown
 from pretrain.losses.dense import dense_info_nce, match
 from pretrain.losses.info_nce import info_nce
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather, in_groups, shuffled
 from pretrain.modules.heads import DenseHead, GlobalHead
 from pretrain.modules.queue import Queue
@@ -47,6 +47,8 @@ class DenseCL(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("Wang et al.", 2021, "2011.09157")
+    cost = "student 1 view, teacher 1"
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-200e": Recipe(
             source="arXiv 2011.09157, Section 4.1; WXinlong/DenseCL densecl_imagenet_200ep.py",

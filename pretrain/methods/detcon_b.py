@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.losses.detcon import both_views
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather, world
 from pretrain.modules.heads import perceptron
 from pretrain.modules.regions import RegionEncoder, each
@@ -37,6 +37,8 @@ class DetConB(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("Henaff et al.", 2021, "2103.10957")
+    cost = "student 2 views, teacher 2"
     reads_regions = True
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {

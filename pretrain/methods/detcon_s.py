@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.losses.detcon import both_views
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient, world
 from pretrain.modules.heads import perceptron
 from pretrain.modules.regions import RegionEncoder
@@ -35,6 +35,8 @@ class DetConS(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("Henaff et al.", 2021, "2103.10957")
+    cost = "student 2 views"
     reads_regions = True
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {

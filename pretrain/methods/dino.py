@@ -12,7 +12,7 @@ from pretrain.backbones import Backbone
 from pretrain.backbones.vit import ViT
 from pretrain.errors import unknown
 from pretrain.losses.self_distillation import across_views, entropy, mean_squared_error, sharpen, sinkhorn
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.centre import Centre
 from pretrain.modules.distributed import gather, world
 from pretrain.modules.heads import PrototypeHead, perceptron
@@ -67,6 +67,8 @@ class DINO(Method):
         local_scale: Bounds of a local crop's share of the image's area.
     """
 
+    paper = Paper("Caron et al.", 2021, "2104.14294")
+    cost = "student 2 views and 8 small ones, teacher 2"
     families = ("vit", "resnet")
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.losses.info_nce import info_nce
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.heads import Encoder, GlobalHead
 from pretrain.modules.momentum_contrast import MomentumContrast
 from pretrain.recipe import Recipe, for_scenes
@@ -30,6 +30,8 @@ class MoCoV1(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("He et al.", 2020, "1911.05722")
+    cost = "student 1 view, teacher 1"
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-200e": Recipe(
             source="arXiv 1911.05722, Section 4; facebookresearch/moco: --lr 0.03 --batch-size 256",

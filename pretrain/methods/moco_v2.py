@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.losses.info_nce import info_nce
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.heads import Encoder, GlobalHead
 from pretrain.modules.momentum_contrast import MomentumContrast
 from pretrain.recipe import Recipe, for_scenes
@@ -35,6 +35,8 @@ class MoCoV2(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("Chen et al.", 2020, "2003.04297")
+    cost = "student 1 view, teacher 1"
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-200e": Recipe(
             source="facebookresearch/moco: --lr 0.03 --batch-size 256 --mlp --moco-t 0.2 --aug-plus --cos",

@@ -9,8 +9,10 @@ from torch import nn
 
 from pretrain.backbones import Backbone
 from pretrain.errors import UsageError
-from pretrain.method import Augment, Method
+from pretrain.method import Augment, Method, Paper
 from pretrain.recipe import Recipe
+
+NOTHING = Recipe(source="nothing is trained", epochs=0)
 
 
 class Random(Method):
@@ -20,9 +22,13 @@ class Random(Method):
         backbone: The network.
     """
 
+    paper = Paper("He et al.", 2015, "1502.01852")
+    cost = "nothing"
     recipes: ClassVar[Mapping[str, Recipe]] = {
-        name: Recipe(source="nothing is trained", epochs=0)
-        for name in ("imagenet-200e", "coco-800e", "imagenet-90e", "scenes")
+        "imagenet-200e": NOTHING,
+        "coco-800e": NOTHING,
+        "imagenet-90e": NOTHING,
+        "scenes": NOTHING,
     }
 
     def __init__(self, backbone: Backbone) -> None:

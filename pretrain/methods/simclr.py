@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.losses.nt_xent import nt_xent
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient, world
 from pretrain.modules.heads import Encoder, GlobalHead
 from pretrain.recipe import Recipe, for_scenes, lars
@@ -39,6 +39,8 @@ class SimCLR(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("Chen et al.", 2020, "2002.05709")
+    cost = "student 2 views"
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # NOTE: weight decay 1e-6 as in the paper; the released code's README has 1e-4.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 from pretrain.errors import DensebenchError
 from pretrain.losses.classification import cross_entropy, sigmoid_cross_entropy
-from pretrain.method import Augment, Labels, Method, Views
+from pretrain.method import Augment, Labels, Method, Paper, Views
 from pretrain.recipe import Recipe
 from pretrain.views.sample import RandomViews, View
 
@@ -29,6 +29,8 @@ class Supervised(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("He et al.", 2016, "1512.03385")
+    cost = "student 1 view, with labels"
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-90e": Recipe(
             source="pytorch/vision references/classification, ResNet: the IMAGENET1K_V1 weights",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.losses.vicreg import covariance, invariance, variance
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient
 from pretrain.modules.heads import Encoder, GlobalHead
 from pretrain.recipe import Recipe, for_scenes, lars
@@ -36,6 +36,8 @@ class VICReg(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("Bardes et al.", 2022, "2105.04906")
+    cost = "student 2 views"
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # The cosine ends at a thousandth of the rate.

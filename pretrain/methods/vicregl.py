@@ -15,7 +15,7 @@ from pretrain.backbones import Backbone
 from pretrain.errors import unknown
 from pretrain.losses.matching import nearest, pick
 from pretrain.losses.vicreg import covariance, invariance, variance
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient
 from pretrain.modules.heads import perceptron
 from pretrain.modules.regions import each
@@ -68,6 +68,8 @@ class VICRegL(Method):
         small_scale: Bounds of their share of the image's area.
     """
 
+    paper = Paper("Bardes et al.", 2022, "2210.01571")
+    cost = "student 2 views (ConvNeXt: and 6 small ones)"
     families = ("resnet", "convnext")
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {

@@ -162,9 +162,19 @@ def test_settings_are_read_as_python_writes_them():
 
 def test_listings_are_the_folders(capsys):
     assert call("ls", "methods") == 0
-    listed = capsys.readouterr().out.split()
+    heading, *listed = capsys.readouterr().out.splitlines()
     folder = ROOT / "pretrain" / "methods"
-    assert listed == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    there = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    assert [line.split()[0] for line in listed] == there
+    assert heading.split() == ["method", "paper", "arXiv", "families", "cost", "of", "an", "image", "recipes"]
+    (densecl,) = (line for line in listed if line.startswith("densecl "))
+    for fact in ("Wang", "2021", "2011.09157", "resnet", "student 1 view, teacher 1", "imagenet-200e, coco-800e"):
+        assert fact in densecl
+    assert call("ls", "methods", "--json") == 0
+    described = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert list(described) == there
+    assert described["densecl"]["recipes"][:2] == ["imagenet-200e", "coco-800e"]
+    assert described["dino"]["families"][0] == "vit"
     assert call("ls", "tasks", "--json") == 0
     tasks = json.loads(capsys.readouterr().out)
     assert {"voc_det_c4_24k", "voc_det_c4_24k.small", "voc_det_c4_24k.demo"} <= set(tasks)

@@ -1,6 +1,7 @@
 """Methods as wholes: their loss step by step, their switches and defaults; and the backbones they take."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -301,3 +302,15 @@ def test_unknown_names_come_with_the_closest():
         methods.load("densecl2")
     with pytest.raises(UsageError, match="Did you mean 'resnet18'"):
         backbones.build("resnet-18")
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_what_is_told_of_a_method_is_what_its_class_says(name):
+    kind, told = methods.load(name), methods.facts(name)
+    assert (told["authors"], told["year"], told["arxiv"]) == (kind.paper.authors, kind.paper.year, kind.paper.arxiv)
+    assert told["families"] == list(kind.families)
+    assert told["recipes"] == list(kind.recipes)
+    assert told["cost"] == kind.cost
+    assert re.fullmatch(r"\d{4}\.\d{4,5}", kind.paper.arxiv)
+    assert kind.paper.year >= 2000 + int(kind.paper.arxiv[:2])
+    assert kind.cost == "nothing" or re.match(r"student \d views?", kind.cost)

@@ -1,0 +1,78 @@
+"""The documentation: every method has its page, every page is whole, and its commands are understood."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from benchmark import task
+from benchmark.cli import app
+from benchmark.shell import key_values, spread
+from pretrain import backbones, methods
+from pretrain.recipe import keywords_of
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "methods"
+HEADINGS = ("## What it does", "differs from", "## Run it", "## Cost")
+
+
+def commands(text):
+    return re.findall(r"^    densebench (.+)$", text, re.MULTILINE)
+
+
+def parse(line):
+    """Return a command's verb and its parameters, as the command line understands them."""
+    verb, *arguments = spread(shlex.split(line))
+    return verb, typer.main.get_command(app).commands[verb].make_context(verb, arguments).params
+
+
+def examine(line, name):
+    verb, parameters = parse(line)
+    if verb == "run":
+        assert set(parameters["tasks"]) <= set(task.names())
+    if verb != "pretrain":
+        return verb
+    assert parameters["method"] == name
+    assert parameters["arch"] in backbones.names()
+    kind = methods.load(name)
+    assert (parameters["masks"] is not None) == kind.reads_regions
+    kind.recipes[parameters["recipe"]].with_overrides(key_values(parameters["settings"]), keywords_of(kind))
+    return verb
+
+
+def test_every_method_has_a_page_and_every_page_a_method():
+    assert sorted(path.stem for path in PAGES.glob("*.md")) == methods.names()
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_a_page_is_whole_and_its_commands_are_understood(name):
+    text = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+    about = methods.facts(name)
+    assert text.startswith(f"# {name}: ")
+    for part in (*HEADINGS, about["arxiv"], str(about["year"]), f"pretrain/methods/{name}.py"):
+        assert part in text, part
+    assert "pretrain" in {examine(line, name) for line in commands(text)}
+    for recipe in about["recipes"] if name != "random" else ():
+        assert f"`{recipe}`" in text, recipe
+    for keyword in re.findall(r"`(\w+)=", text):
+        assert keyword in keywords_of(methods.load(name)) or keyword in ("zero_init_last",), keyword
+    for linked in re.findall(r"\]\((\w+\.md)\)", text):
+        assert (PAGES / linked).is_file(), linked
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pretrain densecl --image here --recipe scenes --out there",
+        "pretrain densecl --images here --recipe scenes",
+        "pretrain densecl --images here --recipe coco-801e --out there",
+        "pretrain densecl --images here --recipe scenes --out there --set greed=7",
+        "pretrain densecl --images here --recipe scenes --out there --arch resnet51",
+        "pretrain detcon_b --images here --recipe scenes --out there",
+        "run voc_seg --checkpoint random --data-root here",
+    ],
+)
+def test_a_wrong_command_would_be_found(line):
+    with pytest.raises(Exception, match=r"."):
+        examine(line, line.split()[1])
