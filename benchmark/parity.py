@@ -100,4 +100,4 @@ def _randomise_norms(network: nn.Module) -> None:
                 if tensor.dim():  # num_batches_tracked has none
                     low = -0.5 if name in ("bias", "running_mean") else 0.5
                     values[name] = torch.rand(tensor.shape, generator=generator) + low
-            module.load_state_dict(values, strict=True, assign=True)  # not in place: they may be the checkpoint's
+            module.load_state_dict(values, strict=True, assign=True)  # not in place: they may be the file's

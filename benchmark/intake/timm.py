@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
 from benchmark.intake import no_format, single
-from benchmark.source import Source, fill_counters, open_state_dict, outputs_of
+from benchmark.source import Source, StateDict, fill_counters, open_state_dict, outputs_of
 from pretrain.errors import DensebenchError
 
 if TYPE_CHECKING:
@@ -26,7 +26,15 @@ HEAD = ("fc.weight", "fc.bias")
 def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     """Tell timm's containers: safetensors marked "pt", or a trainer's file with its `version` and `arch`."""
     ours = metadata.get("format") == "pt" or {"state_dict", "version", "arch"} <= tree.keys()
-    return ours and open_state_dict(tree, CONTAINERS, "conv1.weight") is not None
+    return ours and _opened(tree) is not None
+
+
+def _opened(tree: Mapping[str, Any]) -> StateDict | None:
+    """Open the averaged weights where there are any: the others do not stand in for damaged ones."""
+    state = open_state_dict(tree, CONTAINERS, "conv1.weight")
+    if "state_dict_ema" in tree and state is not None and "state_dict_ema" in state.beside:
+        return None
+    return state
 
 
 def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None) -> Source:
@@ -37,7 +45,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         UsageError: One of several networks is wanted.
     """
     single(path, wanted)
-    state = open_state_dict(tree, CONTAINERS, "conv1.weight")
+    state = _opened(tree)
     if state is None:
         raise no_format(path, tree)
     tensors, notes = fill_counters(state.tensors)
