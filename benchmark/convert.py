@@ -56,7 +56,7 @@ def convert(
         source.notes.append(f"The file names code, which was not run: {named}.")
     if arch is not None and source.arch != arch:
         raise DensebenchError(f"{path} is of another architecture: found {source.arch}, expected {arch}.")
-    known, suspicions = _published_as(path, source.arch) if path.is_file() else (None, [])
+    known, suspicions = _published_as(path, source.arch) if source.format == "torchvision" else (None, [])
     return certify(source, to=to, allow_untrained=allow_untrained, known_file=known, suspicions=suspicions)
 
 
@@ -105,6 +105,11 @@ def require(backbone: Backbone) -> Backbone:
     reasons = " ".join(backbone.certificate.reasons)
     untrained = backbone.certificate.untrained and len(backbone.certificate.reasons) == 1
     mend = "Pass --allow-untrained if that is what you want." if untrained else ""
+    if backbone.certificate.leftover and backbone.certificate.format not in ("general", "densebench"):
+        mend = (
+            f"If the file is not {backbone.certificate.format}'s but names its network as that does, --format general "
+            "takes the network alone."
+        )
     raise DensebenchError(f"The {backbone.arch} is not certified for {backbone.certificate.target}. {reasons}", mend)
 
 

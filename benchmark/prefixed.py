@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
 from benchmark.source import Source, built_by, fill_counters
-from pretrain.errors import DensebenchError, unknown
+from pretrain.errors import DensebenchError, UsageError, unknown
 from pretrain.stored import Stored, is_tensor
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Naming:
         if wanted is not None and wanted not in [trunk.name for trunk in found]:
             raise unknown("trunk", wanted, [trunk.name for trunk in found])
         taken = next(trunk for trunk in found if wanted in (None, trunk.name))
+        if wanted is None:
+            self._hold_to_the_order(path, tree, taken)
         named = self._trunk(tree, taken)
         arch, library = backbones.identify(named), backbones.library_of(named)
         if arch is None or library is None:
@@ -128,6 +130,16 @@ class Naming:
             return trunk.prefix + self.landmark in _inside(tree, trunk.container)
         return backbones.library_of(self._trunk(tree, trunk)) is not None
 
+    def _hold_to_the_order(self, path: Path, tree: Mapping[str, Any], taken: Trunk) -> None:
+        """Refuse to take a network only because a better one is damaged."""
+        for better in self.trunks[: self.trunks.index(taken)]:
+            named = (better.prefix if better.container == taken.container else "",)
+            if any(is_tensor(one) and name.startswith(named) for name, one in _inside(tree, better.container).items()):
+                raise UsageError(
+                    f"{path} holds a {better.name} that is not whole: no network is behind '{better.prefix}'.",
+                    f"--trunk {taken.name} takes the {taken.name} instead.",
+                )
+
     def _trunk(self, tree: Mapping[str, Any], trunk: Trunk) -> dict[str, Tensor]:
         """Return a trunk's tensors, its head's among them, under plain names."""
         start = trunk.prefix
@@ -168,6 +180,8 @@ class Naming:
 
 
 def _equal(one: Any, other: Any) -> bool:
+    if not is_tensor(one) or not is_tensor(other):
+        return False
     if isinstance(one, Stored) or isinstance(other, Stored):  # only described: their numbers are not read
         return bool(one.shape == other.shape)
     import torch

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from benchmark.intake import no_format
 from benchmark.prefixed import Naming, Trunk
 from benchmark.source import Source
 from pretrain.errors import UsageError
+from pretrain.stored import is_tensor
 
+_BLOCK = re.compile(r"(.*?)layer[1-4]\.\d+\.conv\d\.weight$")
 STUDENTS = re.compile(r"(?<![a-z])(query|q|online|base|student)(?![a-z])")
 TEACHERS = re.compile(r"(?<![a-z])(key|k|momentum|target|ema|teacher)(?![a-z])")
 
@@ -38,7 +41,12 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     if not trunks:
         raise no_format(path, tree)
     names = [trunk.name for trunk in trunks]
-    why = None
+    why, torn = None, _torn(tree, trunks)
+    if wanted is None and torn:
+        raise UsageError(
+            f"{path} holds a network that is not whole, behind '{torn[0]}', beside {', '.join(names)}.",
+            "Name the one to take with --trunk.",
+        )
     if wanted is None and len(trunks) > 1:
         chosen = _chosen(names)
         if chosen is None:
@@ -64,6 +72,22 @@ def _trunks(tree: Mapping[str, Any]) -> list[Trunk]:
             if backbones.identify(inside) is not None:
                 found.append(Trunk(".".join((*container, prefix.rstrip("."))).rstrip("."), container, prefix))
     return found
+
+
+def _torn(tree: Mapping[str, Any], whole: list[Trunk]) -> list[str]:
+    """Return the places that have several of a ResNet's blocks, but not all of it."""
+    places = {(trunk.container, trunk.prefix) for trunk in whole}
+    blocks = Counter(
+        (container, match[1])
+        for container, state in _mappings(tree, ())
+        for name, value in state.items()
+        if is_tensor(value) and (match := _BLOCK.match(str(name)))
+    )
+    return [
+        ".".join((*container, prefix))
+        for (container, prefix), count in blocks.items()
+        if count > 2 and (container, prefix) not in places
+    ]
 
 
 def _mappings(tree: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:

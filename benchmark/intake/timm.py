@@ -6,13 +6,13 @@ A plain ResNet has torchvision's names in timm too, so only timm's own container
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark import backbones
 from benchmark.intake import no_format, single
-from benchmark.source import Source, built_by, fill_counters, open_state_dict
+from benchmark.source import Source, StateDict, built_by, fill_counters, open_state_dict
 from pretrain.errors import DensebenchError
 
 REFINES = ("torchvision",)
@@ -24,7 +24,15 @@ LANDMARKS = ("conv1.weight", *OWN)
 def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     """Tell timm's names, a ResNet's by the container: safetensors marked "pt", or a file with `version` and `arch`."""
     ours = metadata.get("format") == "pt" or {"state_dict", "version", "arch"} <= tree.keys()
-    return open_state_dict(tree, CONTAINERS, LANDMARKS if ours else OWN) is not None
+    return _opened(tree, LANDMARKS if ours else OWN) is not None
+
+
+def _opened(tree: Mapping[str, Any], landmarks: Sequence[str]) -> StateDict | None:
+    """Open the averaged weights where there are any: the others do not stand in for damaged ones."""
+    state = open_state_dict(tree, CONTAINERS, landmarks)
+    if "state_dict_ema" in tree and state is not None and "state_dict_ema" in state.beside:
+        return None
+    return state
 
 
 def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wanted: str | None = None) -> Source:
@@ -35,7 +43,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         UsageError: One of several networks is wanted.
     """
     single(path, wanted)
-    state = open_state_dict(tree, CONTAINERS, LANDMARKS)
+    state = _opened(tree, LANDMARKS)
     if state is None:
         raise no_format(path, tree)
     tensors, notes = fill_counters(state.tensors)
