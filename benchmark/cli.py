@@ -34,7 +34,7 @@ Arch = Annotated[str | None, typer.Option(help="The architecture, such as resnet
 NOTHING: list[str] = []
 ONE_SEED = [0]
 RECORDS = [Path("runs/records"), Path("results/records")]
-Target = Literal["mmdet", "mmseg"]
+Target = Literal["mmdet", "mmseg", "detectron2", "hf-safetensors", "timm", "torchvision"]
 Mode = Literal["finetune", "frozen", "linear"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -174,7 +174,7 @@ def inspect(
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file.")],
     to: Annotated[Target, typer.Option(help="The package whose backbone is to be filled.")],
-    out: Annotated[Path, typer.Option(help="FILE.pth or FILE.safetensors.")],
+    out: Annotated[Path, typer.Option(help="FILE.pth, .safetensors or .pkl (detectron2), or a folder (hf).")],
     arch: Arch = None,
     format: Format = None,
     trunk: Trunk = None,
@@ -182,13 +182,20 @@ def convert(
 ) -> None:
     """Convert strictly and print the certificate; exit status 1 when it is not certified."""
     from benchmark import convert as conversion
+    from benchmark.export import export
 
-    backbone = conversion.convert(
-        checkpoint, to=to, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk
-    )
-    print(backbone.certificate.report())
-    conversion.write(backbone, out)
-    print(f"written    {out}")
+    if to == "mmdet" or to == "mmseg":
+        backbone = conversion.convert(
+            checkpoint, to=to, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk
+        )
+        print(backbone.certificate.report())
+        conversion.write(backbone, out)
+        print(f"written    {out}")
+    else:
+        exported = export(checkpoint, to, out, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk)
+        print(exported.certificate.report())
+        print(*(f"to load    {note}" for note in exported.notes), sep="\n")
+        print(f"written    {out}, and read back with the same tensors")
 
 
 @app.command()

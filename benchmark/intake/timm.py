@@ -6,6 +6,8 @@ A plain ResNet has torchvision's names in timm too, so only timm's own container
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
 
     heads = backbones.family(arch).HEADS
     left_out = [state.prefix + name for name in tensors if name.startswith(heads)]
-    return Source(
+    source = Source(
         format="timm",
         arch=arch,
         tensors={name: tensor for name, tensor in tensors.items() if not name.startswith(heads)},
@@ -74,3 +76,16 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         else "plain names in safetensors marked 'pt', or in a trainer's file with 'version' and 'arch'",
         reasons=dict.fromkeys(left_out, "the classifier"),
     )
+    return dataclasses.replace(source, **_inputs(metadata))
+
+
+def _inputs(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the normalisation that files of `benchmark.outlet.timm` state; {} for others."""
+    try:
+        inputs = json.loads(metadata["input"])
+        mean, std = (tuple(float(value) for value in inputs[name]) for name in ("mean", "std"))
+        order = inputs["channel_order"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    known = len(mean) == len(std) == 3 and order in ("RGB", "BGR")
+    return {"mean": mean, "std": std, "channel_order": order} if known else {}

@@ -49,7 +49,7 @@ def test_a_misspelt_name_is_answered_with_the_closest(typed, meant, capsys):
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        (["convert", "x", "--to", "mmdt", "--out", "y"], "'mmdt' is not one of 'mmdet', 'mmseg'"),
+        (["convert", "x", "--to", "mmdt", "--out", "y"], "'mmdt' is not one of 'mmdet', 'mmseg', 'detectron2'"),
         (["run", "voc_det_c4_24k", "--chekpoint", "x"], "--checkpoint"),
         (["run", "voc_det_c4_24k"], "Missing option"),
         (["ls"], "Missing argument"),

@@ -1,0 +1,66 @@
+"""The way back out: a trunk as a file that other code bases load; a target a file, `hf_safetensors` for hf-safetensors.
+
+A target has `FORMAT` (the intake format that reads what it writes), `check(path)` (can it write there?) and
+`write(path, trunk)`, which returns how to load what was written, a sentence each.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pretrain.errors import DensebenchError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchmark.certify import Backbone
+
+__all__ = ["ends_in", "load", "named", "names"]
+
+
+def names() -> list[str]:
+    """Return the targets that can be written."""
+    return sorted(item.name.replace("_", "-") for item in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> ModuleType:
+    """Return the target of this name.
+
+    Raises:
+        UsageError: There is no such target.
+    """
+    if name not in names():
+        raise unknown("target", name, names())
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def ends_in(path: Path, suffix: str) -> None:
+    """Refuse another suffix than a target's.
+
+    Raises:
+        UsageError: It is another.
+    """
+    if path.suffix != suffix:
+        raise UsageError(f"{path} should end in {suffix}.")
+
+
+def named(trunk: Backbone, wanted: Iterable[str], rename: Callable[[str], str]) -> dict[str, Tensor]:
+    """Return a trunk's tensors under another network's names.
+
+    Args:
+        trunk: A certified trunk.
+        wanted: The names of all the other network's tensors.
+        rename: Turns one into the trunk's own.
+
+    Raises:
+        DensebenchError: The two networks do not have the same tensors.
+    """
+    places = {name: rename(name) for name in wanted}
+    if sorted(places.values()) != sorted(trunk.state):
+        raise DensebenchError(f"This {trunk.arch} has other tensors than the target's, and cannot be written so.")
+    return {name: trunk.state[place].contiguous() for name, place in places.items()}

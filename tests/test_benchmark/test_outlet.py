@@ -1,0 +1,202 @@
+"""The way back out: what is written loads strictly where it belongs, and comes back as it went."""
+
+from __future__ import annotations
+
+import pickle
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from benchmark import cli, convert, outlet
+from benchmark.certify import TARGETS
+from benchmark.export import export
+from benchmark.intake import detectron2, transformers
+from benchmark.outlet import detectron2 as to_detectron2
+from benchmark.outlet import hf_safetensors
+from pretrain import checkpoint
+from pretrain.errors import DensebenchError, UsageError
+
+Make = Callable[[str], dict[str, Tensor]]
+OUT = {"timm": "out.safetensors", "torchvision": "out.pth", "detectron2": "out.pkl", "hf-safetensors": "folder"}
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def ours(folder: Path, make: Make, arch: str = "resnet18", *inputs: Any) -> tuple[Path, dict[str, Tensor]]:
+    """One of our own checkpoints."""
+    trunk = {name: tensor for name, tensor in make(arch).items() if not name.startswith("fc.")}
+    meta = checkpoint.Meta(arch, "densecl", "scenes", "x", 3.0, 5, *(inputs or (MEAN, STD)))
+    checkpoint.save(folder / "ours.safetensors", trunk, meta)
+    return folder / "ours.safetensors", trunk
+
+
+def test_the_command_line_names_every_target() -> None:
+    assert set(typing.get_args(cli.Target)) == {*TARGETS, *outlet.names()}
+    assert set(OUT) == set(outlet.names())
+
+
+@pytest.mark.parametrize(
+    ("to", "arch"),
+    [("timm", "resnet18"), ("torchvision", "resnet34"), ("detectron2", "resnet50"), ("hf-safetensors", "resnet50")],
+)
+def test_a_round_trip_gives_identical_tensors(tmp_path: Path, trained_looking: Make, to: str, arch: str) -> None:
+    path, trunk = ours(tmp_path, trained_looking, arch)
+    found = export(path, to, tmp_path / OUT[to])
+    assert found.certificate.ok and found.certificate.format == outlet.load(to).FORMAT
+    out = tmp_path / OUT[to]
+    back = convert.require(convert.convert(out / "model.safetensors" if out.is_dir() else out, to="mmseg"))
+    assert back.arch == arch and back.certificate.digest == checkpoint.digest(trunk)
+    assert not any("cannot say" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("to", OUT)
+def test_it_loads_strictly_where_it_belongs_and_computes_the_same(
+    tmp_path: Path, trained_looking: Make, to: str
+) -> None:
+    path, trunk = ours(tmp_path, trained_looking)
+    out = tmp_path / OUT[to]
+    export(path, to, out)
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(to, out)(images), torchvision_map(trunk)(images))
+
+
+def torchvision_map(trunk: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
+    import torchvision
+
+    model = torchvision.models.resnet18()
+    model.fc = model.avgpool = torch.nn.Identity()
+    model.load_state_dict(trunk, strict=True)
+    model.eval()
+    return lambda images: model(images).reshape(1, 512, 2, 2)
+
+
+def loaded(to: str, out: Path) -> Callable[[Tensor], Tensor]:
+    """The C5 map of the network that a user of the target would load."""
+    if to == "timm":
+        import timm
+
+        network = timm.create_model("resnet18", num_classes=0, checkpoint_path=str(out)).eval()
+        return lambda images: network.forward_features(images)
+    if to == "torchvision":
+        return torchvision_map(torch.load(out, weights_only=True))
+    if to == "detectron2":
+        content = pickle.loads(out.read_bytes())
+        assert content["matching_heuristics"] is True and content["__author__"]
+        assert {type(array) for array in content["model"].values()} == {np.ndarray}
+        model = {name: torch.from_numpy(np.asarray(array)) for name, array in content["model"].items()}
+        return by_names(model, "stem.conv1", "res{}.{}", "conv{}", "shortcut", first=2, own_norm=True)
+    layers = ("embedder.embedder", "encoder.stages.{}.layers.{}", "layer.{}", "shortcut")
+    return by_names(load_file(out / "model.safetensors"), *layers, first=0, own_norm=False)
+
+
+def by_names(
+    model: dict[str, Tensor], stem: str, block: str, layer: str, shortcut: str, *, first: int, own_norm: bool
+) -> Callable[[Tensor], Tensor]:
+    """A ResNet-18 after detectron2's names, where a convolution owns its norm, or transformers', where they are a pair.
+
+    NOTE: transformers themselves cannot be loaded beside mmpretrain, which patches classes that they no longer have.
+    """
+    used: set[str] = set()
+
+    def take(name: str) -> Tensor:
+        used.add(name)
+        return model[name]
+
+    def conv(x: Tensor, name: str, stride: int) -> Tensor:
+        kernel = take(f"{name}.weight" if own_norm else f"{name}.convolution.weight")
+        x = torch.nn.functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
+        norm = f"{name}.norm" if own_norm else f"{name}.normalization"
+        parts = ("running_mean", "running_var", "weight", "bias")
+        return torch.nn.functional.batch_norm(x, *(take(f"{norm}.{part}") for part in parts))
+
+    def run(images: Tensor) -> Tensor:
+        x = torch.nn.functional.max_pool2d(conv(images, stem, 2).relu(), 3, 2, 1)
+        for stage in range(first, first + 4):
+            for number in (0, 1):
+                name, stride = block.format(stage, number), 1 if stage == first or number else 2
+                low = int(own_norm)
+                inner = conv(
+                    conv(x, f"{name}.{layer.format(low)}", stride).relu(), f"{name}.{layer.format(low + 1)}", 1
+                )
+                projected = any(key.startswith(f"{name}.{shortcut}.") for key in model)
+                x = (inner + (conv(x, f"{name}.{shortcut}", stride) if projected else x)).relu()
+        assert {name for name in model if "num_batches" not in name} == used
+        return x
+
+    return run
+
+
+def test_names_there_and_back(trained_looking: Make) -> None:
+    names = list(trained_looking("resnet50"))[:-2]
+    for there, back in ((to_detectron2._name, detectron2.rename), (hf_safetensors._name, transformers.rename)):
+        assert [back(there(name)) for name in names] == names
+        assert len({there(name) for name in names}) == len(names) == 318
+
+
+def test_detectron2s_pickle_is_read_by_old_numpy(tmp_path: Path, trained_looking: Make) -> None:
+    path, _ = ours(tmp_path, trained_looking)
+    notes = export(path, "detectron2", tmp_path / "out.pkl").notes
+    assert b"numpy._core" not in (tmp_path / "out.pkl").read_bytes()
+    assert "STRIDE_IN_1X1 False" in notes[0] and "RES2_OUT_CHANNELS 64" in notes[0] and "FORMAT RGB" in notes[0]
+    assert "[123.675, 116.28, 103.53]" in notes[0]
+
+
+def test_the_normalisation_travels_or_is_said(tmp_path: Path, trained_looking: Make) -> None:
+    path, _ = ours(tmp_path, trained_looking, "resnet18", (127.5, 127.5, 127.5), (51.0, 51.0, 51.0))
+    for to, name in OUT.items():
+        notes = export(path, to, tmp_path / name).notes
+        assert any("cannot say" in note for note in notes) == (to in ("torchvision", "detectron2"))
+    path, _ = ours(tmp_path, trained_looking, "resnet18", MEAN, STD, "BGR")
+    assert convert.convert(path).channel_order == "BGR"
+    export(path, "timm", tmp_path / "bgr.safetensors")
+    assert convert.convert(tmp_path / "bgr.safetensors").channel_order == "BGR"
+    with pytest.raises(DensebenchError, match="BGR"):
+        export(path, "hf-safetensors", tmp_path / "bgr")
+
+
+@pytest.mark.parametrize(("to", "name"), [("timm", "a.pth"), ("detectron2", "a.pth"), ("hf-safetensors", "a.pth")])
+def test_another_suffix_is_refused_before_anything_is_read(tmp_path: Path, to: str, name: str) -> None:
+    with pytest.raises(UsageError, match=r"a\.pth should"):
+        export(tmp_path / "not there", to, tmp_path / name)
+    with pytest.raises(UsageError, match="no target 'tim'"):
+        export(tmp_path / "not there", "tim", tmp_path / name)
+
+
+def test_a_target_that_exchanges_two_layers_is_found_out(
+    tmp_path: Path, trained_looking: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = ours(tmp_path, trained_looking)
+    names = {"layer1.0.conv1.weight": "layer1.0.conv2.weight", "layer1.0.conv2.weight": "layer1.0.conv1.weight"}
+    straight = outlet.named
+
+    def swapped(trunk: Any, wanted: Any, rename: Callable[[str], str]) -> dict[str, Tensor]:
+        return straight(trunk, wanted, lambda name: names.get(rename(name), rename(name)))
+
+    monkeypatch.setattr(outlet.load("timm"), "named", swapped)
+    with pytest.raises(DensebenchError, match="read back as another network"):
+        export(path, "timm", tmp_path / "out.safetensors")
+
+
+def test_what_a_target_cannot_compute_is_refused(
+    tmp_path: Path, trained_looking: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dataclasses
+
+    path, _ = ours(tmp_path, trained_looking)
+    padded = dataclasses.replace(convert.convert(path), traits={"padding": "same"})
+    monkeypatch.setattr(convert, "convert", lambda *_, **__: padded)
+    with pytest.raises(DensebenchError, match="torchvision has no resnet18 with padding: same"):
+        export(path, "torchvision", tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
+    other = dataclasses.replace(padded, arch="resnet269", traits={})
+    monkeypatch.setattr(convert, "convert", lambda *_, **__: other)
+    for to, name in OUT.items():
+        with pytest.raises(DensebenchError, match="resnet269"):
+            export(path, to, tmp_path / name)
