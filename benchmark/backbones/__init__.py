@@ -62,5 +62,5 @@ def library_of(names: Iterable[str]) -> str | None:
 
 
 def _families() -> list[ModuleType]:
-    modules = (importlib.import_module(f"{__name__}.{item.name}") for item in pkgutil.iter_modules(__path__))
-    return [module for module in modules if hasattr(module, "ARCHS")]
+    names = [item.name for item in pkgutil.iter_modules(__path__) if item.name != "networks"]  # it imports mm*
+    return [importlib.import_module(f"{__name__}.{name}") for name in names]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -49,18 +49,20 @@ def ends_in(path: Path, suffix: str) -> None:
         raise UsageError(f"{path} should end in {suffix}.")
 
 
-def named(trunk: Backbone, wanted: Iterable[str], rename: Callable[[str], str]) -> dict[str, Tensor]:
+def named(trunk: Backbone, wanted: Mapping[str, Tensor], rename: Callable[[str], str]) -> dict[str, Tensor]:
     """Return a trunk's tensors under another network's names.
 
     Args:
         trunk: A certified trunk.
-        wanted: The names of all the other network's tensors.
+        wanted: The other network's tensors, of which names and shapes count.
         rename: Turns one into the trunk's own.
 
     Raises:
         DensebenchError: The two networks do not have the same tensors.
     """
     places = {name: rename(name) for name in wanted}
-    if sorted(places.values()) != sorted(trunk.state):
+    if sorted(places.values()) != sorted(trunk.state) or any(
+        wanted[name].squeeze().shape != trunk.state[place].squeeze().shape for name, place in places.items()
+    ):
         raise DensebenchError(f"This {trunk.arch} has other tensors than the target's, and cannot be written so.")
-    return {name: trunk.state[place].contiguous() for name, place in places.items()}
+    return {name: trunk.state[place].reshape(wanted[name].shape).contiguous() for name, place in places.items()}

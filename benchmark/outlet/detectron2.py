@@ -33,7 +33,8 @@ def write(path: Path, trunk: Backbone) -> list[str]:
     depth = trunk.arch.removeprefix("resnet")
     if depth not in DEPTHS:
         raise DensebenchError(f"detectron2 has no {trunk.arch}.")
-    arrays = {name: tensor.numpy() for name, tensor in named(trunk, map(_name, trunk.state), detectron2.rename).items()}
+    tensors = named(trunk, {_name(name): one for name, one in trunk.state.items()}, detectron2.rename)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     content = {"model": arrays, "__author__": "densebench", "matching_heuristics": True}
     # numpy 2 says `numpy._core`, which the older ones of most detectron2 installations lack; both know `numpy.core`.
     data = pickle.dumps(content, protocol=3).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")

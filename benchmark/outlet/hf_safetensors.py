@@ -37,7 +37,7 @@ def write(path: Path, trunk: Backbone) -> list[str]:
         raise DensebenchError(f"Writing a {trunk.arch} for transformers is not provided for.")
     if trunk.channel_order != "RGB":
         raise DensebenchError("transformers' configuration cannot say that a network's images are BGR.")
-    tensors = named(trunk, map(_name, trunk.state), transformers.rename)
+    tensors = named(trunk, {_name(name): one for name, one in trunk.state.items()}, transformers.rename)
     checkpoint.write_tensors(path / "model.safetensors", tensors, {})
     _write_json(path / "config.json", _config(trunk.arch))
     inputs = {

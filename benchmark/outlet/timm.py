@@ -33,11 +33,16 @@ def write(path: Path, trunk: Backbone) -> list[str]:
     """
     import timm
 
-    if not timm.is_model(trunk.arch):
+    family = backbones.family(trunk.arch)
+    size = family.image_size(trunk.arch, trunk.state)
+    name = trunk.arch if size is None else f"{trunk.arch}_224"  # as timm calls its ViTs, whatever the size is
+    if not timm.is_model(name):
         raise DensebenchError(f"timm has no {trunk.arch}.")
+    options = {} if size is None else {"img_size": size[0]}
     with torch.device("meta"):
-        network = timm.create_model(trunk.arch, pretrained=False, num_classes=0)
-    tensors = named(trunk, network.state_dict(), backbones.family(trunk.arch).rename)
+        network = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    tensors = named(trunk, network.state_dict(), family.rename)
     inputs = {"mean": trunk.mean, "std": trunk.std, "channel_order": trunk.channel_order}
     checkpoint.write_tensors(path, tensors, {"input": json.dumps(inputs)})
-    return [f'Load it by timm.create_model("{trunk.arch}", num_classes=0, checkpoint_path="{path}").']
+    sized = "".join(f", {option}={value}" for option, value in options.items())
+    return [f'Load it by timm.create_model("{name}", num_classes=0{sized}, checkpoint_path="{path}").']

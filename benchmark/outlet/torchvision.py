@@ -8,6 +8,7 @@ import torch
 
 from benchmark import backbones
 from benchmark.certify import Backbone
+from benchmark.library import torchvision_name
 from benchmark.outlet import ends_in, named
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
@@ -32,12 +33,17 @@ def write(path: Path, trunk: Backbone) -> list[str]:
     """
     import torchvision
 
-    if trunk.arch not in torchvision.models.list_models():
+    family = backbones.family(trunk.arch)
+    name, size = torchvision_name(trunk.arch), family.image_size(trunk.arch, trunk.state)
+    if name is None:
         raise DensebenchError(f"torchvision has no {trunk.arch}.")
+    options = {} if size is None else {"image_size": size[0]}
     with torch.device("meta"):
-        network = torchvision.models.get_model(trunk.arch, weights=None)
-    network.fc = torch.nn.Identity()
-    tensors = named(trunk, network.state_dict(), backbones.family(trunk.arch).rename)
+        network = torchvision.models.get_model(name, weights=None, **options)
+    wanted = {key: one for key, one in network.state_dict().items() if not key.startswith(family.HEADS)}
+    tensors = named(trunk, wanted, family.rename)
     with replacing(path) as temporary:
         torch.save(tensors, temporary)
-    return [f"Load it strictly into torchvision.models.{trunk.arch}() after `model.fc = torch.nn.Identity()`."]
+    sized = "".join(f"{option}={value}" for option, value in options.items())
+    heads = ", ".join(family.HEADS)
+    return [f"Load it into torchvision.models.{name}({sized}); only the classifier ({heads}) is not in it."]

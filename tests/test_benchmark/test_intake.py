@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmark import backbones, certify, convert, intake
+from benchmark import backbones, certify, convert, intake, outlet
 from benchmark.backbones import resnet
 from benchmark.source import fill_counters, open_state_dict, tensor_names
 from pretrain import checkpoint
@@ -226,3 +226,9 @@ def test_no_mutation_is_ever_certified(
     certificate = certify.certify(source, to="mmdet").certificate
     assert not certificate.ok
     assert certificate.missing or certificate.leftover or certificate.mismatched
+
+
+def test_every_format_and_target_stands_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    rows = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    assert rows == {*intake.names(), *outlet.names()}
