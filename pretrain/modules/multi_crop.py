@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.backbones.vit import ViT
+from pretrain.errors import UsageError
 from pretrain.modules.heads import PrototypeHead
 
 
@@ -17,8 +18,8 @@ def each_size(encode: Callable[[Tensor], Tensor], images: Sequence[Tensor]) -> l
     """Encode views one after the other, neighbours of one size together.
 
     Args:
-        encode: Maps (N, 3, H, W) to a tensor with the same first dimension.
-        images: (B, 3, H, W) a view.
+        encode: Maps a tensor to one with the same first dimension.
+        images: One tensor a view: images (B, 3, H, W), or what was made of them.
 
     Returns:
         The views' outputs, in their order.
@@ -28,6 +29,18 @@ def each_size(encode: Callable[[Tensor], Tensor], images: Sequence[Tensor]) -> l
         views = list(neighbours)
         found += encode(torch.cat(views)).chunk(len(views))
     return found
+
+
+def transformer(backbone: Backbone, method: str) -> ViT:
+    """Return the backbone, which must be a ViT.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(backbone, ViT):
+        found = f"{method} works on the tokens of a ViT; {backbone.layout.arch} has none."
+        raise UsageError(found, "Choose an --arch such as vit_small_patch16.")
+    return backbone
 
 
 def embed(backbone: Backbone, images: Tensor) -> Tensor:
