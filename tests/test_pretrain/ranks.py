@@ -16,6 +16,7 @@ from pretrain.engine import launch
 from pretrain.method import Sample
 from pretrain.methods import simclr
 from pretrain.modules import distributed
+from pretrain.recipe import keywords_of
 from pretrain.train import pretrain
 
 SIZE = 8
@@ -27,6 +28,8 @@ KEYWORDS = {
     "byol": {"hidden": 32, "dimension": 16},
     "vicreg": {"dimension": 32},
     "vicregl": {"dimension": 32, "local_dimension": 16, "small_views": 1, "small_size": 64},
+    "droppos": {"decoder_width": 32, "decoder_heads": 4, "mask_ratio": 0.0},
+    "selfpatch": {"dimension": 32, "patch_dimension": 16, "hidden": 32, "local_size": 32, "local_views": 2},
     "dino": {"dimension": 32, "hidden": 32, "local_size": 32, "local_views": 2, "ema_momentum": 0.9},
     "resim": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32, "region_dimension": 16, "gathered": ("c4", "c3")},
     "cpc": {"dimension": 16, "directions": ("down", "left")},
@@ -50,10 +53,12 @@ class Loss(nn.Module):
 
 
 def build(name, groups):
-    backbone = backbones.build("resnet18", seed=0)
+    kind = methods.load(name)
+    backbone = backbones.build({"resnet": "resnet18", "vit": "vit_tiny_patch16"}[kind.families[0]], seed=0)
     torch.manual_seed(0)
     grouped = {} if groups is None else {"batch_norm_groups": groups}
-    method = methods.load(name)(backbone, image_size=32, **KEYWORDS[name], **grouped)
+    without = {"drop_path": 0.0} if "drop_path" in keywords_of(kind) else {}
+    method = kind(backbone, image_size=32, **KEYWORDS[name], **grouped, **without)
     if groups is None:
         without_batch_norm(method)
     return method

@@ -30,6 +30,8 @@ SHARED = (  # a method a line
     "vicregl",
     "cpc",
     "dino",
+    "selfpatch",
+    "droppos",
     "resim",
 )
 

@@ -1,6 +1,7 @@
 """Methods as wholes: their loss step by step, their switches and defaults; and the backbones they take."""
 
 import copy
+import math
 import re
 
 import numpy as np
@@ -174,6 +175,120 @@ def test_dinos_defaults_are_the_papers():
     assert (large.blur_probability, other.blur_probability, other.solarise_probability) == (1.0, 0.1, 0.2)
     assert {(view.blur_probability, view.solarise_probability, view.blur_size) for view in small} == {(0.5, 0.0, 96)}
     assert {view.jitter for view in (large, other, *small)} == {(0.4, 0.4, 0.2, 0.1)}
+
+
+SMALL_SELFPATCH = {**SMALL_DINO, "patch_dimension": 16, "drop_path": 0.0}
+
+
+def test_selfpatch_is_the_papers_loss_step_by_step():
+    method = build("selfpatch", "vit_tiny_patch16", **SMALL_SELFPATCH, patch_weight=0.3, positives=2).double()
+    views = batch(method, size=2)
+    views.images = [image.double() for image in views.images]
+    with torch.no_grad():
+        for centre in (method.centre, method.patch_centre):
+            centre.centre.normal_()
+        for layer in (method.teacher.head.last, method.teacher.patch_head.last, method.teacher.aggregation.token):
+            torch.nn.init.normal_(getattr(layer, "weight", layer))
+    patch_centre = method.patch_centre.centre.clone()
+    student, teacher = copy.deepcopy(method.student), copy.deepcopy(method.teacher)
+    found = method.loss(views)
+    per_view, outputs = [], []
+    with torch.no_grad():
+        for image in views.images:
+            mine, other = (network.backbone.tokens(image)[:, 1:] for network in (student, teacher))
+            side, terms = image.shape[2] // 16, []
+            for b in range(2):
+                for i in range(side * side):
+                    near = [
+                        j
+                        for j in range(side * side)
+                        if j != i and abs(j // side - i // side) <= 1 and abs(j % side - i % side) <= 1
+                    ]
+                    near.sort(key=lambda j: -float(F.cosine_similarity(other[b, i], other[b, j], dim=0)))
+                    target = teacher.patch_head(teacher.aggregation(other[None, b, near[:2]]))[0]
+                    outputs.append(target)
+                    probability = torch.exp((target - patch_centre) / 0.04)
+                    prediction = torch.exp(student.patch_head(mine[b, i]) / 0.1)
+                    terms.append(-(probability / probability.sum() * torch.log(prediction / prediction.sum())).sum())
+            per_view.append(torch.stack(terms).mean())
+    assert float(found["loss_patch"]) == pytest.approx(float(torch.stack(per_view).mean()), rel=1e-5)
+    torch.testing.assert_close(found["loss"].detach(), found["loss_global"] + 0.3 * found["loss_patch"])
+    mean = torch.stack(outputs).mean(dim=0)
+    torch.testing.assert_close(method.patch_centre.centre, 0.9 * patch_centre + 0.1 * mean, rtol=1e-5, atol=1e-6)
+
+
+def test_selfpatchs_switches_and_its_need_of_tokens():
+    losses = {}
+    for name, value in {"": None, "positives": 1, "neighbourhood": 5, "wrap_around": True}.items():
+        method = build("selfpatch", "vit_tiny_patch16", **SMALL_SELFPATCH, **({name: value} if name else {}))
+        losses[name] = {key: float(term.detach()) for key, term in method.loss(batch(method)).items()}
+    assert len({terms["loss_patch"] for terms in losses.values()}) == 4
+    assert len({terms["loss_global"] for terms in losses.values()}) == 1
+    with pytest.raises(UsageError, match="selfpatch works on the tokens of a ViT; resnet18 has none"):
+        build("selfpatch")
+
+
+SMALL_DROPPOS = {"decoder_width": 32, "decoder_heads": 4}
+
+
+def test_droppos_is_the_papers_loss_step_by_step():
+    method = build(
+        "droppos", "vit_tiny_patch16", **SMALL_DROPPOS, mask_ratio=0.25, sigma=2.0
+    )  # 4 x 4 patches, 12 shown
+    method.before_step(0.5)
+    views = batch(method)
+    shown, told = views.masks[0].flatten(2).unbind(dim=1)
+    vit, found = method.backbone, method.loss(views)
+    top = bottom = right = 0.0
+    for b in range(4):
+        index = shown[b].nonzero()[:, 0]
+        patches, positions = vit.patches(views.images[0][b : b + 1])[0], vit.positions(4, 4)[0]
+        rows = [patches[i] + (positions[1 + i] if told[b, i] else method.token[0, 0]) for i in index.tolist()]
+        tokens = vit.encode(torch.stack([vit.cls_token[0, 0] + positions[0], *rows])[None])
+        logits = method.decoder(tokens)[0]
+        whole = vit.tokens(views.images[0][b : b + 1])[0]
+        cosine = torch.stack([F.cosine_similarity(whole[0], whole[1 + i], dim=0) for i in index.tolist()])
+        a = torch.exp(cosine / 0.1) / torch.exp(cosine / 0.1).sum()  # over the visible ones
+        for v, i in enumerate(index.tolist()):
+            if not told[b, i]:
+                near = torch.tensor([math.exp(-((i // 4 - j // 4) ** 2 + (i % 4 - j % 4) ** 2)) for j in range(16)])
+                top = top - a[v] * (near / near.sum() * logits[v].log_softmax(dim=0)).sum()
+                bottom = bottom + a[v]
+                right += float(logits[v].argmax() == i)
+    torch.testing.assert_close(found["loss"], top / bottom, rtol=1e-4, atol=1e-5)
+    assert float(found["accuracy"]) == pytest.approx(right / 36)
+
+
+def test_droppos_hides_what_it_asks_for():
+    """Logits must not change when dropped positions, or hidden patches, are exchanged."""
+    method = build("droppos", "vit_tiny_patch16", **SMALL_DROPPOS, attentive=False).eval()
+    views = batch(method)
+    loss = method.loss(views)["loss"]
+    hidden = ~views.masks[0][:, 0]  # (B, 4, 4)
+    pixels = hidden.repeat_interleave(16, dim=1).repeat_interleave(16, dim=2)[:, None]
+    views.images = [torch.where(pixels, torch.randn_like(views.images[0]), views.images[0])]
+    torch.testing.assert_close(method.loss(views)["loss"], loss)
+    views.images = [torch.where(pixels, views.images[0], torch.randn_like(views.images[0]))]
+    assert not torch.allclose(method.loss(views)["loss"], loss)
+
+
+def test_droppos_switches_change_what_they_name():
+    losses = {}
+    changes = {"position_token": "zeros", "sigma": 0.0, "smoothing_as_released": True, "attentive": False}
+    changes |= {"mask_ratio": 0.5, "position_mask_ratio": 0.5, "attention_temperature": 1.0}
+    for name, value in {"": None, **changes}.items():
+        method = build("droppos", "vit_tiny_patch16", **SMALL_DROPPOS, **({name: value} if name else {}))
+        losses[name] = float(method.loss(batch(method))["loss"].detach())
+    wrong = build("droppos", "vit_tiny_patch16", **SMALL_DROPPOS, position_token="wrong", mask_ratio=0.0)
+    losses["wrong"] = float(wrong.loss(batch(wrong))["loss"].detach())
+    assert len(set(losses.values())) == len(losses)
+    assert (build("droppos", "vit_tiny_patch16", sigma_decay=False).sigma, wrong.first_sigma) == (1.0, 1.0)
+    for keywords, message in (
+        ({"position_token": "none"}, "position_token"),
+        ({"mask_ratio": 0.95}, "leave 2 patches"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            build("droppos", "vit_tiny_patch16", **keywords)
 
 
 def test_vicreg_weighs_its_terms():

@@ -1,14 +1,20 @@
 """Teacher, queue and the signs of collapse against plain implementations."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
+from pretrain import backbones
 from pretrain.errors import UsageError
 from pretrain.modules.centre import Centre
+from pretrain.modules.class_attention import Aggregation
 from pretrain.modules.collapse import effective_rank, feature_std
 from pretrain.modules.heads import PrototypeHead
 from pretrain.modules.multi_crop import each_size
+from pretrain.modules.neighbours import most_similar, neighbours
+from pretrain.modules.positions import fix_positions, sine_cosine
 from pretrain.modules.queue import Queue
 from pretrain.modules.teacher import follow, linear_warmup, teacher_of
 
@@ -145,3 +151,66 @@ def test_a_linear_warmup_ends_and_stays():
     found = [linear_warmup(0.04, 0.07, 0.5, progress) for progress in (0.0, 0.25, 0.5, 1.0)]
     assert found == pytest.approx([0.04, 0.055, 0.07, 0.07])
     assert linear_warmup(0.04, 0.07, 0.0, 0.0) == 0.07
+
+
+@pytest.mark.parametrize(("wrap_around", "corner"), [(False, {1, 5, 6}), (True, {1, 4, 5, 6, 9, 10, 11, 14})])
+def test_a_patchs_neighbours_are_the_adjacent_ones(wrap_around, corner):
+    index, valid = neighbours(3, 5, 3, wrap_around)  # patches 0..14
+    found = [set(row[here].tolist()) for row, here in zip(index, valid, strict=True)]
+    assert found[7] == {1, 2, 3, 6, 8, 11, 12, 13}
+    assert found[0] == corner
+    wide, inside = neighbours(7, 7, 5, False)
+    assert int(inside[24].sum()) == 24
+    assert 24 not in wide[24]
+
+
+def test_the_most_similar_neighbours_are_chosen():
+    tokens = torch.randn(2, 12, 5, generator=torch.Generator().manual_seed(0))
+    index, valid = neighbours(3, 4, 3, wrap_around=False)
+    near, counts = most_similar(tokens, index, valid, count=4)
+    assert near.shape == (2, 12, 4, 5)
+    for b in range(2):
+        for patch in range(12):
+            there = index[patch][valid[patch]].tolist()
+            cosine = {j: float(torch.cosine_similarity(tokens[b, patch], tokens[b, j], dim=0)) for j in there}
+            best = sorted(there, key=cosine.__getitem__, reverse=True)[:4]
+            assert int(counts[b, patch].sum()) == len(best) == min(4, len(there))
+            assert torch.equal(near[b, patch][counts[b, patch]], tokens[b, best])
+
+
+def test_class_attention_is_its_equation_and_ignores_what_does_not_count():
+    torch.manual_seed(0)
+    module = Aggregation(128, heads=2, depth=1).double()
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    block, tokens = module.blocks[0], torch.randn(1, 3, 128).double()
+    token = module.token[0, 0]
+    normed = block.norm1(torch.cat([token[None], tokens[0]]))
+    heads = []
+    for head in (slice(0, 64), slice(64, 128)):
+        query = block.query(normed[0])[head]
+        score = torch.stack([query @ block.key(other)[head] / 8 for other in normed])
+        share = score.exp() / score.exp().sum()
+        heads.append(sum(s * block.value(other)[head] for s, other in zip(share, normed, strict=True)))
+    after = token + block.project(torch.cat(heads))
+    after = after + block.mlp(block.norm2(after))
+    torch.testing.assert_close(module(tokens)[0], module.norm(after))
+
+    more = torch.cat([tokens, 100 * torch.randn(1, 2, 128).double()], dim=1)
+    torch.testing.assert_close(module(more, torch.tensor([[True] * 3 + [False] * 2])), module(tokens))
+    assert not torch.allclose(module(more), module(tokens))
+
+
+def test_fixed_positions_are_sines_and_cosines_of_column_and_row():
+    found = sine_cosine(3, 4, 16)
+    for patch in range(12):
+        expected = []
+        for place in (patch % 4, patch // 4):
+            angles = [place / 10000 ** (i / 4) for i in range(4)]
+            expected += [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
+        assert found[patch].tolist() == pytest.approx(expected, abs=1e-6)
+    vit = backbones.build("vit_tiny_patch16", seed=0)
+    fix_positions(vit)
+    assert "pos_embed" in vit.state_dict()
+    assert "pos_embed" not in dict(vit.named_parameters())
+    torch.testing.assert_close(vit.pos_embed[0, 1:], sine_cosine(14, 14, 192))

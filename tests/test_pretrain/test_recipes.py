@@ -20,6 +20,8 @@ LARS = {"optimizer": "lars", "sgd_momentum": 0.9, "warmup_epochs": 10, "decay_al
 ADAMW = {"optimizer": "adamw", "weight_decay": 0.05, "warmup_epochs": 10, "decay_all": False, "end_lr": 1.125e-6}
 DINO = {"optimizer": "adamw", "weight_decay": 0.04, "end_weight_decay": 0.4, "end_lr": 1e-6, "warmup_epochs": 10}
 DINO |= {"schedule": "cosine", "decay_all": False, "clip_grad": 3.0, "clip_each": True, "betas": (0.9, 0.999)}
+DROPPOS = {"optimizer": "adamw", "weight_decay": 0.05, "end_weight_decay": None, "end_lr": 0.0, "warmup_epochs": 10}
+DROPPOS |= {"schedule": "cosine", "decay_all": False, "clip_grad": 5.0, "clip_each": True, "betas": (0.9, 0.95)}
 PUBLISHED = {
     ("densecl", "imagenet-200e"): {"epochs": 200, "lr": 0.03, "schedule": "cosine", **MOCO},
     ("densecl", "coco-800e"): {"epochs": 800, "lr": 0.3, "schedule": "cosine", **MOCO},
@@ -39,6 +41,16 @@ PUBLISHED = {
     ("detcon_s", "imagenet-200e"): {"epochs": 200, "lr": 4.8, "batch_size": 4096, "weight_decay": 1e-6, **LARS},
     ("vicreg", "imagenet-1000e"): {"epochs": 1000, "lr": 1.6, "batch_size": 2048, "weight_decay": 1e-6, **LARS},
     ("dino", "imagenet-300e"): {"epochs": 300, "lr": 0.0005 * 1024 / 256, "batch_size": 1024, **DINO},
+    ("droppos", "imagenet-200e"): {"epochs": 200, "lr": 1.5e-4 * 8, "batch_size": 2048, **DROPPOS},
+    ("droppos", "imagenet-800e"): {"epochs": 800, "lr": 1.5e-4 * 8, "batch_size": 2048, **DROPPOS},
+    ("droppos", "imagenet-800e-large"): {
+        "epochs": 800,
+        "lr": 1.2e-3,
+        "batch_size": 2048,
+        **DROPPOS,
+        "warmup_epochs": 40,
+    },
+    ("selfpatch", "imagenet-200e"): {"epochs": 200, "lr": 0.0005 * 1024 / 256, "batch_size": 1024, **DINO},
     ("dino", "imagenet-100e"): {"epochs": 100, "lr": 0.0005 * 512 / 256, "batch_size": 512, **DINO},
     ("dino", "imagenet-100e-resnet"): {
         **DINO,

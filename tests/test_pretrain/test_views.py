@@ -12,6 +12,7 @@ from pretrain.method import Sample, stack
 from pretrain.views import colour
 from pretrain.views.crop import crop, random_box
 from pretrain.views.normalise import MEAN, STD, normalise
+from pretrain.views.patches import MaskedPatches
 from pretrain.views.resize import shrink_little, shrinks_little
 from pretrain.views.sample import RandomViews, View, byol_views, multi_crop, twice
 
@@ -231,3 +232,16 @@ def test_byols_views_differ_in_blur_and_solarisation():
     view = View(32, jitter_probability=0, grey_probability=0, blur_probability=0, solarise_probability=0.2)
     seen = [view.draw(bright, np.random.default_rng(seed))[0][0, 0, 0] < 0 for seed in range(400)]
     assert 0.15 < np.mean(seen) < 0.25  # solarised: dark
+
+
+def test_patches_are_hidden_and_of_the_shown_ones_some_tell_their_position():
+    augment = MaskedPatches(plain(image_size=64), patch=8, mask_ratio=0.75, position_mask_ratio=0.75)
+    found = [augment(Sample(photograph(), 0), np.random.default_rng(seed)) for seed in range(300)]
+    masks = np.stack([views.masks[0].numpy() for views in found])  # (300, 2, 8, 8)
+    assert set(masks[:, 0].sum(axis=(1, 2))) == {16}
+    assert set(masks[:, 1].sum(axis=(1, 2))) == {4}
+    assert not (masks[:, 1] & ~masks[:, 0]).any()
+    assert abs(masks[:, 0].mean(axis=0) - 0.25).max() < 0.1  # no place is favoured
+    again = augment(Sample(photograph(), 0), np.random.default_rng(7))
+    assert np.array_equal(again.masks[0].numpy(), masks[7])
+    assert stack(found[:3]).masks[0].shape == (3, 2, 8, 8)
