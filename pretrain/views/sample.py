@@ -52,18 +52,18 @@ class View:
         height, width = image.shape[:2]
         box = random_box(height, width, generator, self.crop_scale)
         flip = bool(generator.random() < self.flip)
-        colours = self.draw_colours(generator)
+        colours = self.draw_colours(self.image_size, generator)
         return normalise(colours.apply(crop(image, box, self.image_size, flip))), box, flip
 
-    def draw_colours(self, generator: np.random.Generator) -> Colours:
-        """Draw how the view is recoloured."""
+    def draw_colours(self, size: float, generator: np.random.Generator) -> Colours:
+        """Draw how a view whose side (or root of its area) is `size` pixels is recoloured."""
         jitters, greys, blurs = generator.random(3) < (
             self.jitter_probability,
             self.grey_probability,
             self.blur_probability,
         )
         jitter = draw_jitter(self.jitter, generator) if jitters else ()
-        sigma = generator.uniform(*self.blur_sigma) * self.image_size / self.blur_size if blurs else 0.0
+        sigma = generator.uniform(*self.blur_sigma) * size / self.blur_size if blurs else 0.0
         solarises = self.solarise_probability and generator.random() < self.solarise_probability
         return Colours(jitter, bool(greys), sigma, bool(solarises))
 

@@ -29,6 +29,7 @@ KEYWORDS = {
     "vicreg": {"dimension": 32},
     "vicregl": {"dimension": 32, "local_dimension": 16, "small_views": 1, "small_size": 64},
     "droppos": {"decoder_width": 32, "decoder_heads": 4, "mask_ratio": 0.0},
+    "navit": {"dimension": 16, "hidden": 32, "smallest_size": 16},
     "selfpatch": {"dimension": 32, "patch_dimension": 16, "hidden": 32, "local_size": 32, "local_views": 2},
     "dino": {"dimension": 32, "hidden": 32, "local_size": 32, "local_views": 2, "ema_momentum": 0.9},
     "resim": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32, "region_dimension": 16, "gathered": ("c4", "c3")},
@@ -54,7 +55,9 @@ class Loss(nn.Module):
 
 def build(name, groups):
     kind = methods.load(name)
-    backbone = backbones.build({"resnet": "resnet18", "vit": "vit_tiny_patch16"}[kind.families[0]], seed=0)
+    backbone = backbones.build(
+        {"resnet": "resnet18", "vit": "vit_tiny_patch16", "navit": "navit_tiny_patch16"}[kind.families[0]], seed=0
+    )
     torch.manual_seed(0)
     grouped = {} if groups is None else {"batch_norm_groups": groups}
     without = {"drop_path": 0.0} if "drop_path" in keywords_of(kind) else {}

@@ -32,6 +32,7 @@ SHARED = (  # a method a line
     "dino",
     "selfpatch",
     "droppos",
+    "navit",
     "resim",
 )
 

@@ -122,7 +122,7 @@ def test_only_a_little_is_shrunk_by_our_own():
 
 def test_colours_are_drawn_apart_from_the_image_and_applied_in_their_order():
     view = View(32, jitter_probability=1.0, grey_probability=0.5, blur_probability=0.5, solarise_probability=0.5)
-    drawn = [view.draw_colours(np.random.default_rng(seed)) for seed in range(200)]
+    drawn = [view.draw_colours(view.image_size, np.random.default_rng(seed)) for seed in range(200)]
     assert {tuple(kind for kind, _ in one.jitter) for one in drawn} > {(0, 1, 2, 3), (3, 2, 1, 0)}
     for share in (np.mean([one.grey for one in drawn]), np.mean([one.sigma > 0 for one in drawn])):
         assert 0.35 < share < 0.65
