@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -63,8 +63,9 @@ class NativeViews:
         """Draw the views of `sample`: images are kept patches (n, 3, p, p), masks (h, w) say which they are."""
         found = Views([], [], [], torch.tensor(sample.index), masks=[])
         assert found.masks is not None
+        height, width = sample.image.shape[:2]
         for _ in range(2):
-            box = random_box(*sample.image.shape[:2], generator, self.view.crop_scale)
+            box = random_box(height, width, generator, self.view.crop_scale)
             flip = bool(generator.random() < self.view.flip)
             rows, columns, size = self._size(box[3] - box[1], box[2] - box[0], generator)
             image = cv2.resize(
@@ -75,7 +76,7 @@ class NativeViews:
             colours = self.view.draw_colours(size, generator)
             pixels = normalise(colours.apply(cv2.flip(image, 1) if flip else image))
             kept = self._kept(rows * columns, generator)
-            patches = pixels.unflatten(2, (columns, self.patch)).unflatten(1, (rows, self.patch))
+            patches = pixels.reshape(3, rows, self.patch, columns, self.patch)
             found.images.append(patches.permute(1, 3, 0, 2, 4).flatten(0, 1)[kept])
             found.masks.append(kept.view(rows, columns))
             found.boxes.append(torch.tensor(box, dtype=torch.float32))
@@ -135,16 +136,12 @@ def pack(views: Sequence[Views], room: int) -> PackedViews:
         span = slice(begin, begin + len(piece))
         images[number, span], owner[number, span] = piece, name
         row[number, span], column[number, span] = mask.nonzero().unbind(dim=1)
-    rest = {
-        item.name: [torch.stack([getattr(one, item.name)[view] for one in views]) for view in range(2)]
-        for item in fields(Views)
-        if item.name in ("boxes", "flips")
-    }
     return PackedViews(
         images=[images.permute(0, 2, 3, 1, 4).flatten(3)],
         index=torch.stack([one.index for one in views]),
         owner=owner,
         row=row,
         column=column,
-        **rest,
+        boxes=[torch.stack([one.boxes[view] for one in views]) for view in range(2)],
+        flips=[torch.stack([one.flips[view] for one in views]) for view in range(2)],
     )
