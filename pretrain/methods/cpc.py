@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 from pretrain.errors import UsageError, unknown
 from pretrain.losses.cpc import predict_rows
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.context import RowContext
 from pretrain.modules.distributed import gather_with_gradient, world
 from pretrain.recipe import Recipe, for_scenes
@@ -47,6 +47,8 @@ class CPC(Method):
         crop_scale: Bounds of the crop's share of the image's area.
     """
 
+    paper = Paper("van den Oord et al.", 2018, "1807.03748")
+    cost = "student 1 view, cut into 49 overlapping patches"
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # NOTE: the paper does not say how long; 200 epochs are this project's choice. Adam: it has no weight decay.
         "imagenet-200e": Recipe(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 from pretrain.errors import UsageError, unknown
 from pretrain.losses.positions import affinity, position_loss, smoothed, smoothed_as_released
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather
 from pretrain.modules.multi_crop import transformer
 from pretrain.modules.positions import PositionDecoder, fix_positions, xavier
@@ -45,6 +45,8 @@ class DropPos(Method):
         crop_scale: Bounds of the crop's share of the image's area.
     """
 
+    paper = Paper("Wang et al.", 2023, "2309.03576")
+    cost = "student 1 view, a quarter of its patches"
     families = ("vit",)
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-200e": adamw(f"{SOURCE}: ViT-B", 200, 2048, 1.5e-4, 0.05, **COMMON),

@@ -18,7 +18,7 @@ from pretrain.backbones import Backbone
 from pretrain.backbones.navit import NaViT
 from pretrain.errors import UsageError
 from pretrain.losses.nt_xent import nt_xent
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient, world
 from pretrain.modules.heads import perceptron
 from pretrain.modules.pooling import AttentionPooling, mean_of_each
@@ -44,6 +44,8 @@ class NaViTContrast(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("Dehghani et al.", 2023, "2307.06304")
+    cost = "student 2 views of any size, half of their patches"
     families = ("navit",)
     recipes: ClassVar[Mapping[str, Recipe]] = {"scenes": for_scenes(1000, hidden=512)}
 

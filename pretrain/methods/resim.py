@@ -14,7 +14,7 @@ from pretrain.backbones import Backbone
 from pretrain.errors import UsageError
 from pretrain.losses.info_nce import info_nce
 from pretrain.losses.region_similarity import region_info_nce
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather, in_groups, shuffled, world
 from pretrain.modules.heads import GlobalHead
 from pretrain.modules.pyramid import Pyramid, Straight
@@ -53,6 +53,8 @@ class ReSim(Method):
         crop_scale: Bounds of a crop's share of the image's area.
     """
 
+    paper = Paper("Xiao et al.", 2021, "2103.12902")
+    cost = "student 1 view, teacher 1"
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-200e": IMAGENET,
         "imagenet-400e": replace(IMAGENET, epochs=400),

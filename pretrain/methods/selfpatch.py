@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 from pretrain.backbones.vit import ViT
 from pretrain.losses.self_distillation import across_views, cross_entropy, sharpen
-from pretrain.method import Augment, Method, Views
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.methods.dino import dino_recipe
 from pretrain.modules.centre import Centre
 from pretrain.modules.class_attention import Aggregation
@@ -50,6 +50,8 @@ class SelfPatch(Method):
         local_scale: Bounds of a local crop's share of the image's area.
     """
 
+    paper = Paper("Yun et al.", 2022, "2206.07990")
+    cost = "student 2 views and 8 small ones, teacher 2"
     families = ("vit",)
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # NOTE: the released code's default is 300 epochs; the paper's models had 200 (alinlab/SelfPatch issue 2).
