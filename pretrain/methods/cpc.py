@@ -31,6 +31,8 @@ class CPC(Method):
     # NOTE: the paper's encoder ends with the third of a ResNet v2's four stages and has no batch norm. Here the
     whole backbone is trained, its last map averaged, with its own norms: a checkpoint has all stages, and
     detectors read it. The second version warns that batch norm lets patches know of one another.
+    # NOTE: predictions are scaled as in the second version's pseudocode (`emb_scale`); unscaled, features of batch
+    norm's size start far above chance and the loss diverges.
 
     Args:
         backbone: The encoder of the patches.
@@ -41,6 +43,7 @@ class CPC(Method):
             the second, each with its own context network and predictions.
         dimension: Width of a linear projection of the features that are predicted, as in the second version; None
             predicts the features themselves.
+        scale: Factor of the predictions.
         context_width: Width inside the context network's blocks.
         context_blocks: How many these are.
         image_size: Side of the crop in pixels that is cut into patches.
@@ -72,6 +75,7 @@ class CPC(Method):
         last_offset: int = 5,
         directions: tuple[str, ...] = ("down",),
         dimension: int | None = None,
+        scale: float = 0.1,
         context_width: int = 256,
         context_blocks: int = 5,
         image_size: int = 256,
@@ -103,7 +107,7 @@ class CPC(Method):
                 for direction in directions
             }
         )
-        self.grid = grid
+        self.grid, self.scale = grid, scale
         # A crop of 256 of an image of 300, mirrored, in grey.
         view = View(image_size, crop_scale, jitter_probability=0.0, grey_probability=1.0, blur_probability=0.0)
         self.augment = PatchViews(RandomViews((view,)), grid)
@@ -122,7 +126,7 @@ class CPC(Method):
         terms = []
         for direction, context in self.contexts.items():
             turned = torch.rot90(latents, TURNS[direction], dims=(2, 3))
-            predictions = self.predictors[direction](context(turned)).chunk(len(self.offsets), dim=1)
+            predictions = (self.scale * self.predictors[direction](context(turned))).chunk(len(self.offsets), dim=1)
             targets = gather_with_gradient(self.target(turned))  # (N, D, grid, grid)
             for offset, prediction in zip(self.offsets, predictions, strict=True):
                 terms.append(predict_rows(prediction, targets, own, offset))
