@@ -73,7 +73,7 @@ def certify(
     state, collisions = _rename(source.tensors, family)
     size = family.image_size(source.arch, state)
     traits = {**family.traits(source.tensors), **source.traits}
-    target = _build(to, family.config(source.arch, size=size, **traits))
+    target = _build(to, source.arch, family.config(source.arch, size=size, **traits))
     state = parity.shaped_like(state, target.state_dict())
     fit = _fit(target.state_dict(), state, collisions)
     reasons = [*suspicions, *fit.reasons()]
@@ -190,10 +190,8 @@ def _rename(tensors: Mapping[str, Tensor], family: ModuleType) -> tuple[dict[str
     return state, collisions
 
 
-def _build(to: Target, config: dict[str, Any]) -> nn.Module:
+def _build(to: Target, arch: str, config: dict[str, Any]) -> nn.Module:
     with quiet(), torch.random.fork_rng(devices=[]):
-        import benchmark.backbones.targets
-        import benchmark.same_padding  # noqa: F401 (these imports register)
-
+        backbones.register(arch)
         models = importlib.import_module(f"{to}.registry").MODELS
         return networks.bare(lambda: models.build(config))

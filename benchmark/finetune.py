@@ -14,7 +14,6 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-import benchmark.backbones.targets
 import benchmark.heads
 import benchmark.heads.depth
 import benchmark.heads.linear
@@ -22,6 +21,7 @@ import benchmark.heads.res5
 import benchmark.heads.transforms
 import benchmark.metrics
 import benchmark.same_padding  # noqa: F401 (these imports register our modules)
+from benchmark import backbones
 from benchmark.compose import Composed
 from benchmark.convert import Backbone
 from benchmark.heads.trunk import TrunkHook
@@ -72,6 +72,7 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
     Raises:
         DensebenchError: The trunk does not stand where it belongs, the loss diverged, or an image is damaged.
     """
+    backbones.register(job.backbone.arch)
     state_file = job.folder / "state.pth"
     runner = build_runner(Config(job.composed.config))
     runner.register_hook(

@@ -105,12 +105,18 @@ def built_by(library: str, arch: str, tensors: Mapping[str, Tensor]) -> dict[str
 
     They are plain names, the classifier's among them; torch and the library are imported when it is built.
     """
-    from benchmark import library as libraries
 
-    return {
-        "network": lambda: libraries.network(library, arch, tensors),
-        "stage_maps": lambda network, images: libraries.stage_maps(library, arch, network, images),
-    }
+    def network() -> nn.Module:
+        from benchmark import library as libraries
+
+        return libraries.network(library, arch, tensors)
+
+    def stage_maps(network: nn.Module, images: Tensor) -> list[Tensor]:
+        from benchmark import library as libraries
+
+        return libraries.stage_maps(library, arch, network, images)
+
+    return {"network": network, "stage_maps": stage_maps}
 
 
 def open_state_dict(tree: Mapping[str, Any], containers: Sequence[str], landmarks: Sequence[str]) -> StateDict | None:

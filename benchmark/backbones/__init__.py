@@ -6,6 +6,7 @@ A family has
 - `config(arch, size=..., **traits, **asked)`: the mm* backbone for images of `size`, as a protocol for ResNets asks;
 - `channels(arch)` and `strides(arch)` of the four maps, and `STAGES`, what a certificate calls them;
 - `LANDMARKS`: the first convolution's name and whose naming it is; `HEADS`: beginnings of a linear classifier's names;
+- `REGISTERS`: the modules that register the mm* backbones which mm* lack;
 - `INIT`: what `pretrain.backbones` draws its weights from;
 - `traits(tensors)`: what a network has or lacks beyond its architecture, as plain names show it; given to `config`;
 - `image_size(arch, tensors)`: the size that position embeddings belong to, None where there are none.
@@ -24,7 +25,7 @@ from pretrain.errors import unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["family", "identify", "landmarks", "library_of", "names"]
+__all__ = ["family", "identify", "landmarks", "library_of", "names", "register"]
 
 
 def names() -> list[str]:
@@ -59,6 +60,12 @@ def library_of(names: Iterable[str]) -> str | None:
     """Tell whose names these are, "timm" or "torchvision"; None where no first convolution is among them."""
     known = landmarks()
     return next((known[name] for name in names if name in known), None)
+
+
+def register(arch: str) -> None:
+    """Make the architecture's mm* backbone known to mmdet and mmseg."""
+    for module in family(arch).REGISTERS:
+        importlib.import_module(module)
 
 
 def _families() -> list[ModuleType]:

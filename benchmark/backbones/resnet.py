@@ -26,6 +26,7 @@ ARCHS = (*_BLOCKS, *(f"{arch}x{times}" for arch in _BLOCKS if arch not in _BASIC
 LANDMARKS = {"conv1.weight": "torchvision"}
 HEADS = ("fc.weight", "fc.bias")
 STAGES = ("C2", "C3", "C4", "C5")
+REGISTERS = ("benchmark.backbones.deep", "benchmark.same_padding")
 INIT = "kaiming_fan_out"
 
 

@@ -1,30 +1,15 @@
-"""The mm* backbones that mm* lack: deeper ResNets, a ViT that takes any image, a ConvNeXt with one final norm."""
+"""What mm* lack: a ViT that takes images of any size, and a ConvNeXt with one final norm."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import mmdet.models.backbones
-import mmdet.registry
 import mmengine.registry
-import mmseg.models.backbones
-import mmseg.registry
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.backbones import ConvNeXt, VisionTransformer
 from torch import Tensor, nn
-
-
-def deepened(resnet: Any) -> dict[int, Any]:
-    """Return the settings of an mm* ResNet's depths with depth 200 among them."""
-    return {**resnet.arch_settings, 200: (resnet.arch_settings[152][0], (3, 24, 36, 3))}
-
-
-for _package in (mmdet, mmseg):
-    _plain = _package.models.backbones.ResNet
-    _deep = type("DeepResNet", (_plain,), {"arch_settings": deepened(_plain)})
-    _package.registry.MODELS.register_module(module=_deep)
 
 
 class Registers(nn.Module):

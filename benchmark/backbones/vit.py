@@ -15,6 +15,7 @@ ARCHS = tuple(f"vit_{size}_patch{patch}" for size in SIZES for patch in (16, 14,
 LANDMARKS = {"patch_embed.proj.weight": "timm", "conv_proj.weight": "torchvision"}
 HEADS = ("head.weight", "head.bias", "heads.head.")
 STAGES = ("1/4", "2/4", "3/4", "4/4")  # the share of the blocks that are passed
+REGISTERS = ("benchmark.backbones.targets",)
 INIT = "trunc_normal"
 POSITIONS = "pos_embed"  # the mm* name
 _METHOD = "bicubic, without antialiasing"

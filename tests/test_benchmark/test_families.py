@@ -94,7 +94,7 @@ def test_resnet_200_and_wide_ones_take_their_target(tmp_path: Path) -> None:
         from mmdet.registry import MODELS as DETECTION
         from mmseg.registry import MODELS as SEGMENTATION
 
-        import benchmark.backbones.targets  # noqa: F401
+        import benchmark.backbones.deep  # noqa: F401
     with torch.device("meta"):
         wanted = pretrain.backbones.build("resnet200x2").state_dict()
         for models in (DETECTION, SEGMENTATION):
