@@ -20,7 +20,7 @@ import benchmark.heads.linear
 import benchmark.heads.res5
 import benchmark.heads.transforms
 import benchmark.metrics
-import benchmark.same_padding  # noqa: F401 (these imports register our modules)
+import benchmark.trunks.same_padding  # noqa: F401 (these imports register our modules)
 from benchmark import backbones
 from benchmark.compose import Composed
 from benchmark.convert import Backbone

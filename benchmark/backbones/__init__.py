@@ -69,5 +69,4 @@ def register(arch: str) -> None:
 
 
 def _families() -> list[ModuleType]:
-    names = [item.name for item in pkgutil.iter_modules(__path__) if item.name != "networks"]  # it imports mm*
-    return [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return [importlib.import_module(f"{__name__}.{item.name}") for item in pkgutil.iter_modules(__path__)]

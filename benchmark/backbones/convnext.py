@@ -19,7 +19,7 @@ ARCHS = tuple(_SHAPES)
 LANDMARKS = {"stem.0.weight": "timm", "features.0.0.weight": "torchvision"}
 HEADS = ("head.fc.", "classifier.2.")
 STAGES = ("C2", "C3", "C4", "C5")
-REGISTERS = ("benchmark.backbones.targets",)
+REGISTERS = ("benchmark.trunks.targets",)
 INIT = "trunc_normal"
 
 _BLOCK = re.compile(r"(?:stages\.(\d)\.blocks|features\.(\d))\.(\d+)\.(.+)")

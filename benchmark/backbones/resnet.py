@@ -26,7 +26,7 @@ ARCHS = (*_BLOCKS, *(f"{arch}x{times}" for arch in _BLOCKS if arch not in _BASIC
 LANDMARKS = {"conv1.weight": "torchvision"}
 HEADS = ("fc.weight", "fc.bias")
 STAGES = ("C2", "C3", "C4", "C5")
-REGISTERS = ("benchmark.backbones.deep", "benchmark.same_padding")
+REGISTERS = ("benchmark.trunks.deep", "benchmark.trunks.same_padding")
 INIT = "kaiming_fan_out"
 
 
@@ -62,7 +62,7 @@ def config(arch: str, *, size: tuple[int, int] | None = None, padding: str = "",
     Args:
         arch: One of `ARCHS`.
         size: Makes no difference.
-        padding: "same" for a network that pads as TensorFlow does (`benchmark.same_padding`).
+        padding: "same" for a network that pads as TensorFlow does (`benchmark.trunks.same_padding`).
         overrides: The protocol's own options.
 
     NOTE: `ResNet`, not the `ResNetV1c` (another stem) of mmseg's stock FCN files; `style="pytorch"` puts the

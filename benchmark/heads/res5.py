@@ -10,7 +10,7 @@ from mmdet.models.roi_heads.shared_heads import ResLayer
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from benchmark import same_padding
+from benchmark.trunks import same_padding
 
 
 @MODELS.register_module()
@@ -23,7 +23,7 @@ class Res5ExtraNorm(ResLayer):
         depth: The ResNet's depth; "50x2" where every channel count is doubled.
         norm_cfg: The norm of res5 and of the extra norm.
         norm_eval: Keep res5's running statistics fixed.
-        padding: "same" where the trunk pads as TensorFlow does (`benchmark.same_padding`).
+        padding: "same" where the trunk pads as TensorFlow does (`benchmark.trunks.same_padding`).
     """
 
     def __init__(self, depth: int | str, norm_cfg: dict[str, Any], norm_eval: bool = False, padding: str = "") -> None:

@@ -152,7 +152,7 @@ def test_all_three_networks_compute_what_haiku_computed(arch: str) -> None:
         import mmdet.registry
         import mmseg.registry
 
-        import benchmark.same_padding  # noqa: F401
+        import benchmark.trunks.same_padding  # noqa: F401
         from benchmark.backbones import resnet
     networks = [HaikuResNet(arch, trunk)]
     for registry in (mmdet.registry.MODELS, mmseg.registry.MODELS):
@@ -198,7 +198,7 @@ def apart(found: list[Tensor], stages: list[dict[str, Any]]) -> float:
 def test_the_last_stage_in_a_box_head_pads_as_the_trunk_does() -> None:
     trunk = tensors("resnet18")
     with quiet():
-        import benchmark.same_padding  # noqa: F401
+        import benchmark.trunks.same_padding  # noqa: F401
         from benchmark.heads.res5 import Res5ExtraNorm
     last = {name.removeprefix("layer4."): one for name, one in trunk.items() if name.startswith("layer4.")}
     regions = torch.randn(3, 256, 14, 14, generator=torch.Generator().manual_seed(0))

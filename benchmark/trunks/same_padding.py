@@ -17,7 +17,7 @@ from mmseg.models.backbones import ResNet as SegmentationResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.backbones.deep import deepened
+from benchmark.trunks.deep import deepened
 
 NAME = "SamePaddedResNet"
 CONVOLUTION = {"type": "Conv2dAdaptivePadding"}  # mmcv's; "adaptive" means SAME

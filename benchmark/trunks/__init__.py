@@ -1,0 +1,1 @@
+"""The mm* backbones that mm* lack: what `benchmark.backbones` names in `config`."""
