@@ -39,13 +39,14 @@ class AttentionPooling(nn.Module):
         there = owner >= 0
         flat, of = tokens[there], owner[there]  # (T, D), (T,)
         heads, width = self.query.shape
-        key, value = (layer(flat).float().view(-1, heads, width) for layer in (self.key, self.value))
+        exact = torch.promote_types(flat.dtype, torch.float32)
+        key, value = (layer(flat).to(exact).view(-1, heads, width) for layer in (self.key, self.value))
         score = (key * self.query).sum(dim=2) / width**0.5  # (T, heads)
-        highest = torch.full((images, heads), -torch.inf, device=score.device)
+        highest = torch.full((images, heads), -torch.inf, dtype=exact, device=score.device)
         highest = highest.index_reduce(0, of, score.detach(), "amax")
         weight = torch.exp(score - highest[of])
-        total = torch.zeros(images, heads, device=score.device).index_add(0, of, weight)
-        gathered = torch.zeros(images, heads, width, device=score.device)
+        total = torch.zeros(images, heads, dtype=exact, device=score.device).index_add(0, of, weight)
+        gathered = torch.zeros(images, heads, width, dtype=exact, device=score.device)
         gathered = gathered.index_add(0, of, weight[:, :, None] * value) / total[:, :, None]
         pooled: Tensor = self.project(gathered.flatten(1))
         return pooled

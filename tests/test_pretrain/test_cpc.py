@@ -128,7 +128,7 @@ def test_cpc_is_the_papers_loss_step_by_step(directions):
         targets = copied.target(grid).double()
         for place, offset in enumerate((2, 3)):
             weight = copied.predictors[direction].weight[6 * place : 6 * (place + 1), :, 0, 0]  # W_k
-            prediction = torch.einsum("dc,bchw->bdhw", weight, context).double()
+            prediction = copied.scale * torch.einsum("dc,bchw->bdhw", weight, context).double()
             terms.append(naive_rows(prediction.detach(), targets.detach(), 0, offset))
     assert float(found.detach()) == pytest.approx(sum(terms) / len(terms), rel=1e-4)
 
