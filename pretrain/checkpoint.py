@@ -124,7 +124,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
                 with temporary.open("wb") as file:
                     torch.save({"state_dict": stored, "meta": dict(metadata)}, file)
             else:
+                temporary.touch()
+                mode = temporary.stat().st_mode  # as the user's umask has it; safetensors would close it to others
                 safetensors.torch.save_file(stored, temporary, {"format": "pt", **metadata})
+                temporary.chmod(mode)
         except (RuntimeError, safetensors.SafetensorError) as error:  # how both tell that the system refused
             raise error.__context__ if isinstance(error.__context__, OSError) else OSError(str(error)) from error
 

@@ -144,6 +144,13 @@ def test_other_suffix_is_refused(tmp_path: Path) -> None:
         save(tmp_path / "x.ckpt", some_tensors(), META)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_others_may_read_what_the_umask_lets_them_read(tmp_path: Path, suffix: str) -> None:
+    checkpoint.write_tensors(tmp_path / f"file{suffix}", {"weight": torch.ones(2)}, {})
+    (tmp_path / "plain").touch()
+    assert (tmp_path / f"file{suffix}").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_flipped_bit_in_our_safetensors(tmp_path: Path) -> None:
     path = saved(tmp_path, ".safetensors")
     content = bytearray(path.read_bytes())
