@@ -78,10 +78,10 @@ def compare(
 
 
 def shaped_like(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors in the shapes that are wanted where only dimensions of size 1 differ."""
+    """Return the tensors with layer scales, which torchvision keeps as (C, 1, 1), in the shape (C,) that is wanted."""
     return {
-        name: tensor.reshape(wanted[name].shape)
-        if name in wanted and tensor.squeeze().shape == wanted[name].squeeze().shape
+        name: tensor.flatten()
+        if name.endswith(".gamma") and name in wanted and tensor.shape == (*wanted[name].shape, 1, 1)
         else tensor
         for name, tensor in tensors.items()
     }
