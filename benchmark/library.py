@@ -166,12 +166,9 @@ def _timm_convnext(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     import timm
 
     scaled = any(name.endswith(".gamma") for name in tensors)
-    model: nn.Module = timm.create_model(
-        arch,
-        pretrained=False,
-        num_classes=_classes(tensors, "head.fc.weight"),
-        ls_init_value=1.0 if scaled else None,
-    )
+    build_convnext: Any = timm.model_entrypoint(arch)  # `create_model` would leave a None out
+    classes = _classes(tensors, "head.fc.weight")
+    model: nn.Module = build_convnext(num_classes=classes, ls_init_value=1.0 if scaled else None)
     return model
 
 
