@@ -14,6 +14,7 @@ NAMING = Naming(
     "droppos",
     (Trunk("encoder", ("state_dict",), "module."), Trunk("encoder", ("state_dict",), "")),
     heads=("decoder_", "aux_decoder_", "mask_token", "mask_pos_token"),
+    landmark="patch_embed.proj.weight",
 )
 REFINES = ("timm",)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,12 @@ LANDMARKS = ("conv1.weight", *OWN)
 def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     """Tell timm's names, a ResNet's by the container: safetensors marked "pt", or a file with `version` and `arch`."""
     ours = metadata.get("format") == "pt" or {"state_dict", "version", "arch"} <= tree.keys()
-    return _opened(tree, LANDMARKS if ours else OWN) is not None
+    return open_state_dict(tree, CONTAINERS, LANDMARKS if ours else OWN) is not None
 
 
-def _opened(tree: Mapping[str, Any], landmarks: Sequence[str]) -> StateDict | None:
+def _opened(tree: Mapping[str, Any]) -> StateDict | None:
     """Open the averaged weights where there are any: the others do not stand in for damaged ones."""
-    state = open_state_dict(tree, CONTAINERS, landmarks)
+    state = open_state_dict(tree, CONTAINERS, LANDMARKS)
     if "state_dict_ema" in tree and state is not None and "state_dict_ema" in state.beside:
         return None
     return state
@@ -45,7 +45,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         UsageError: One of several networks is wanted.
     """
     single(path, wanted)
-    state = _opened(tree, LANDMARKS)
+    state = _opened(tree)
     if state is None:
         raise no_format(path, tree)
     tensors, notes = fill_counters(state.tensors)

@@ -374,7 +374,8 @@ def test_maps_of_a_vit_cover_the_image_exactly(own: dict[str, State]) -> None:
         from benchmark.trunks.targets import FittedViT
     config = vit.config(VIT, size=(150, 150))
     config.pop("type")
-    network = FittedViT(**config).eval()
+    network = FittedViT(**config)
+    network.eval()  # mmpretrain's returns nothing
     state, _ = vit.resized(VIT, {vit.rename(name): one for name, one in own[VIT].items()}, (150, 150))
     network.load_state_dict(state, strict=True)
     images = torch.rand(1, 3, 150, 70)

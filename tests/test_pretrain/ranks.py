@@ -33,7 +33,7 @@ KEYWORDS = {
     "selfpatch": {"dimension": 32, "patch_dimension": 16, "hidden": 32, "local_size": 32, "local_views": 2},
     "dino": {"dimension": 32, "hidden": 32, "local_size": 32, "local_views": 2, "ema_momentum": 0.9},
     "resim": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32, "region_dimension": 16, "gathered": ("c4", "c3")},
-    "cpc": {"dimension": 16, "directions": ("down", "left")},
+    "cpc": {"dimension": 16, "scale": 1.0, "directions": ("down", "left")},
 }
 
 
