@@ -221,7 +221,7 @@ def test_swap_inside_branches_that_are_silent(tmp_path: Path, state: State, monk
 
 def test_stride_on_another_convolution(tmp_path: Path, trained_looking: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = resnet.config
-    monkeypatch.setattr(resnet, "config", lambda arch: plain(arch, style="caffe"))
+    monkeypatch.setattr(resnet, "config", lambda arch, **options: plain(arch, **{**options, "style": "caffe"}))
     certificate = refused(converted(tmp_path, trained_looking("resnet50")), "differ: C3", "differ with random norm")
     assert certificate.parity[0]["max_rel"] == 0
 
