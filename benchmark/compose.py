@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from benchmark import backbones, datasets
+from benchmark import backbones, datasets, fitting
 from benchmark.data_spec import DataSpec
 from benchmark.fingerprint import canonical
 from benchmark.manifest import Manifest, coco_annotations
@@ -109,8 +108,8 @@ def compose(
         fingerprint |= canonical(dict(flatten({"backbone": dict(traits)}, "")))
 
     family = backbones.family(arch)
-    _check(task, arch, protocol)
-    protocol = fill(protocol, _of_backbone(family, arch), task.name, partly=False)
+    fitting.check(task, arch, protocol)
+    protocol = fill(protocol, fitting.values(arch), task.name, partly=False)
     schedule = protocol["schedule"]
     if schedule["batch_size"] % setting.world_size:
         raise UsageError(
@@ -118,7 +117,7 @@ def compose(
             "cannot share evenly."
         )
     model = protocol["model"]
-    size, notes = model["data_preprocessor"].get("size"), _notes(arch, model["backbone"])
+    size, notes = model["data_preprocessor"].get("size"), fitting.notes(arch, model["backbone"])
     model["backbone"] = family.config(arch, size=size, **(traits or {}), **model["backbone"])
     if "shared_head" in model.get("roi_head", {}):  # the trunk's last stage
         model["roi_head"]["shared_head"].update(traits or {})
@@ -254,39 +253,6 @@ def _surroundings(seed: int) -> dict[str, Any]:
         "randomness": {"seed": seed},
         "env_cfg": {"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
     }
-
-
-def _check(task: Task, arch: str, protocol: Protocol) -> None:
-    """Refuse an architecture that a protocol's detector cannot take."""
-    strides, resnet = backbones.family(arch).strides(arch), arch.startswith("resnet")
-    if task.kind == "detection" and strides != (4, 8, 16, 32):
-        raise UsageError(
-            f"{task.name} detects on maps at strides 4 to 32; all maps of {arch} have the stride {strides[-1]}.",
-            "Take a segmentation or depth task for it.",
-        )
-    if "num_stages" in protocol["model"]["backbone"] and not resnet:
-        raise UsageError(
-            f"{task.name} uses a ResNet's last stage as its box head, which {arch} does not have.",
-            "Take a detection task with a feature pyramid for it.",
-        )
-
-
-def _notes(arch: str, asked: Mapping[str, Any]) -> list[str]:
-    """Say where heads see another stride than a ResNet's."""
-    if "dilations" not in asked or arch.startswith("resnet"):
-        return []
-    stride = backbones.family(arch).strides(arch)[-1]
-    return [f"{arch} is not dilated as a ResNet is: the head sees maps at stride {stride}, a ResNet's at stride 8."]
-
-
-def _of_backbone(family: ModuleType, arch: str) -> dict[str, Any]:
-    channels = family.channels(arch)
-    values = {f"c{stage}": width for stage, width in zip(range(2, 6), channels, strict=True)}
-    values["channels"] = list(channels)
-    if arch.startswith("resnet"):
-        depth = arch.removeprefix("resnet")
-        values["depth"] = int(depth) if depth.isdigit() else depth
-    return values
 
 
 def _fingerprint(protocol: Protocol, values: dict[str, Any], found: Manifest, setting: Setting) -> dict[str, Any]:

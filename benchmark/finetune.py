@@ -19,8 +19,7 @@ import benchmark.heads.depth
 import benchmark.heads.linear
 import benchmark.heads.res5
 import benchmark.heads.transforms
-import benchmark.metrics
-import benchmark.trunks.same_padding  # noqa: F401 (these imports register our modules)
+import benchmark.metrics  # noqa: F401 (these imports register our modules)
 from benchmark import backbones
 from benchmark.compose import Composed
 from benchmark.convert import Backbone

@@ -124,17 +124,7 @@ def lars(source: str, epochs: float, batch_size: int, base_lr: float, weight_dec
         weight_decay: See `Recipe`.
         changes: Other fields of `Recipe`.
     """
-    recipe = Recipe(
-        source=source,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer="lars",
-        lr=base_lr * batch_size / 256,
-        weight_decay=weight_decay,
-        decay_all=False,
-        warmup_epochs=10,
-    )
-    return replace(recipe, **changes)
+    return _scaled("lars", source, epochs, batch_size, base_lr, weight_decay, changes)
 
 
 def adamw(source: str, epochs: float, batch_size: int, base_lr: float, weight_decay: float, **changes: Any) -> Recipe:
@@ -150,7 +140,29 @@ def adamw(source: str, epochs: float, batch_size: int, base_lr: float, weight_de
         weight_decay: See `Recipe`.
         changes: Other fields of `Recipe`.
     """
-    return lars(source, epochs, batch_size, base_lr, weight_decay, **{"optimizer": "adamw", **changes})
+    return _scaled("adamw", source, epochs, batch_size, base_lr, weight_decay, changes)
+
+
+def _scaled(
+    optimizer: str,
+    source: str,
+    epochs: float,
+    batch_size: int,
+    base_lr: float,
+    weight_decay: float,
+    changes: Mapping[str, Any],
+) -> Recipe:
+    recipe = Recipe(
+        source=source,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=base_lr * batch_size / 256,
+        weight_decay=weight_decay,
+        decay_all=False,
+        warmup_epochs=10,
+    )
+    return replace(recipe, **changes)
 
 
 def for_scenes(iterations: int, **method: Any) -> Recipe:

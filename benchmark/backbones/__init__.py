@@ -7,6 +7,8 @@ A family has
 - `channels(arch)` and `strides(arch)` of the four maps, and `STAGES`, what a certificate calls them;
 - `LANDMARKS`: the first convolution's name and whose naming it is; `HEADS`: beginnings of a linear classifier's names;
 - `REGISTERS`: the modules that register the mm* backbones which mm* lack;
+- `CUTS_AND_DILATES`: whether the last stage can be cut off for a box head, and the last two be dilated;
+- `values(arch)`: what else `$names` of a protocol stand for;
 - `INIT`: what `pretrain.backbones` draws its weights from;
 - `traits(tensors)`: what a network has or lacks beyond its architecture, as plain names show it; given to `config`;
 - `image_size(arch, tensors)`: the size that position embeddings belong to, None where there are none.

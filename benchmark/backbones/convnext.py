@@ -21,6 +21,7 @@ HEADS = ("head.fc.", "classifier.2.")
 STAGES = ("C2", "C3", "C4", "C5")
 REGISTERS = ("benchmark.trunks.targets",)
 INIT = "trunc_normal"
+CUTS_AND_DILATES = False
 
 _BLOCK = re.compile(r"(?:stages\.(\d)\.blocks|features\.(\d))\.(\d+)\.(.+)")
 _IN_BLOCK = {
@@ -36,6 +37,11 @@ _IN_BLOCK = {
 }
 _FINAL_NORM = ("head.norm.", "classifier.0.")
 _DOWNSAMPLE = re.compile(r"stages\.(\d)\.downsample\.(.+)")
+
+
+def values(arch: str) -> dict[str, Any]:
+    """Return nothing: protocols ask no more of this family than its channels."""
+    return {}
 
 
 def rename(name: str) -> str:

@@ -28,6 +28,7 @@ HEADS = ("fc.weight", "fc.bias")
 STAGES = ("C2", "C3", "C4", "C5")
 REGISTERS = ("benchmark.trunks.deep", "benchmark.trunks.same_padding")
 INIT = "kaiming_fan_out"
+CUTS_AND_DILATES = True
 
 
 def blocks(arch: str) -> tuple[int, int, int, int]:
@@ -49,6 +50,12 @@ def channels(arch: str) -> tuple[int, int, int, int]:
 def strides(arch: str) -> tuple[int, int, int, int]:
     """Return the strides of C2 to C5 where no protocol dilates them."""
     return (4, 8, 16, 32)
+
+
+def values(arch: str) -> dict[str, Any]:
+    """Return `$depth`: 50, or "50x2" of a wide one."""
+    depth = arch.removeprefix("resnet")
+    return {"depth": int(depth) if depth.isdigit() else depth}
 
 
 def rename(name: str) -> str:

@@ -17,6 +17,7 @@ HEADS = ("head.weight", "head.bias", "heads.head.")
 STAGES = ("1/4", "2/4", "3/4", "4/4")  # the share of the blocks that are passed
 REGISTERS = ("benchmark.trunks.targets",)
 INIT = "trunc_normal"
+CUTS_AND_DILATES = False
 POSITIONS = "pos_embed"  # the mm* name
 _METHOD = "bicubic, without antialiasing"
 
@@ -47,6 +48,11 @@ _OUTSIDE = {
     "conv_proj": "patch_embed.projection",
     "encoder.ln": "ln1",
 }
+
+
+def values(arch: str) -> dict[str, Any]:
+    """Return nothing: protocols ask no more of this family than its channels."""
+    return {}
 
 
 def rename(name: str) -> str:

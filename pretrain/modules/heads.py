@@ -49,7 +49,6 @@ class GlobalHead(nn.Module):
         norm: See `perceptron`.
         last_bias: See `perceptron`.
         last_norm: See `perceptron`.
-        norm_layer: See `perceptron`.
     """
 
     def __init__(
@@ -58,10 +57,9 @@ class GlobalHead(nn.Module):
         norm: bool = False,
         last_bias: bool = True,
         last_norm: bool = False,
-        norm_layer: Callable[[int], nn.Module] = nn.BatchNorm1d,
     ) -> None:
         super().__init__()
-        self.layers = perceptron(*widths, norm=norm, last_bias=last_bias, last_norm=last_norm, norm_layer=norm_layer)
+        self.layers = perceptron(*widths, norm=norm, last_bias=last_bias, last_norm=last_norm)
 
     def forward(self, features: Tensor) -> Tensor:
         """Project (B, C, H, W) features to (B, D), not normalised."""

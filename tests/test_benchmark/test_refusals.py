@@ -239,3 +239,12 @@ def test_maps_that_overflow_prove_nothing(tmp_path: Path, state: State) -> None:
 def test_head_that_does_not_fit_the_sources_own_network(tmp_path: Path, state: State) -> None:
     state["fc.bias"] = torch.zeros(7)
     refused(converted(tmp_path, state), "The feature maps could not be compared: Error(s) in loading state_dict")
+
+
+def test_a_stranger_under_a_published_name(tmp_path: Path, state: State) -> None:
+    path = tmp_path / "resnet18-f37072fd.pth"
+    torch.save(state, path)
+    refused(
+        convert.convert(path),
+        "resnet18-f37072fd.pth is a name of torchvision's, but the file's sha256 begins with",
+    )
