@@ -194,4 +194,5 @@ def _build(to: Target, arch: str, config: dict[str, Any]) -> nn.Module:
     with quiet(), torch.random.fork_rng(devices=[]):
         backbones.register(arch)
         models = importlib.import_module(f"{to}.registry").MODELS
-        return networks.bare(lambda: models.build(config))
+        # NOTE: without a scope of its own, the type is looked up in that of the last Runner of this process.
+        return networks.bare(lambda: models.build({**config, "_scope_": to}))

@@ -86,6 +86,33 @@ def test_the_networks_of_both_packages_compute_what_torchvision_does(tmp_path: P
         assert maps.shape[1] == resnet.channels("resnet50")[-1]
 
 
+def test_the_scope_that_an_earlier_run_left_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmengine looks a type up in the package of the last Runner of a process."""
+    with quiet():
+        import mmdet.registry
+        import mmseg.registry
+        from mmengine.registry import DefaultScope
+
+    built: list[str] = []
+    for registry in (mmdet.registry, mmseg.registry):
+        plain = registry.MODELS.get("ResNet")
+        monkeypatch.setattr(plain, "__init__", _noting(plain.__init__, plain.__module__, built))
+    for left_over in ("mmseg", "mmdet"):
+        with DefaultScope.overwrite_default_scope(left_over):
+            for to in ("mmdet", "mmseg"):
+                convert.random_init("resnet18", 0, to=to)
+                assert {module.partition(".")[0] for module in built} == {to}
+                built.clear()
+
+
+def _noting(construct: Callable[..., None], what: str, built: list[str]) -> Callable[..., None]:
+    def noted(self: Any, *arguments: Any, **options: Any) -> None:
+        built.append(what)
+        construct(self, *arguments, **options)
+
+    return noted
+
+
 def test_our_own_checkpoint_brings_its_normalisation_and_meta(tmp_path: Path, state: State) -> None:
     meta = checkpoint.Meta("resnet18", "densecl", "scenes", "x", 3.0, 5, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), "BGR")
     trunk = {name: tensor for name, tensor in state.items() if name not in HEAD}

@@ -347,7 +347,8 @@ def test_mmpretrains_own_models_are_read(tmp_path: Path, kind: str) -> None:
         predictor = {**linear, "in_channels": 8, "with_avg_pool": False}
         neck = {**linear, "with_avg_pool": True}
         head = {"type": "LatentPredictHead", "loss": {"type": "CosineSimilarityLoss"}, "predictor": predictor}
-    model = MODELS.build({"type": kind, "backbone": backbone, "neck": neck, "head": head, **extra})
+    parts = {"backbone": backbone, "neck": neck, "head": head, **extra}
+    model = MODELS.build({"type": kind, **parts, "_scope_": "mmpretrain"})
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and tensor.dim() == 1:
             tensor.uniform_(0.5, 1.5)
