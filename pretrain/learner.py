@@ -12,6 +12,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from pretrain.method import Method, Views
+from pretrain.views.batched import coloured
 
 
 class Learner(nn.Module):
@@ -44,8 +45,8 @@ class Learner(nn.Module):
         return logged
 
     def data_preprocessor(self, data: Views, training: bool) -> dict[str, Views]:
-        """Move the views to the model's device; called by mmengine's distributed wrapper too."""
-        return {"views": data.to(self.seconds.device)}
+        """Move the views to the model's device, and colour them there; called by mmengine's distributed wrapper too."""
+        return {"views": coloured(data.to(self.seconds.device))}
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss to differentiate, and all terms for the log.

@@ -42,6 +42,8 @@ class Views:
         masks: The drawn regions in the features' cells, one bool (B, M, h, w) tensor a view, or None.
         regions: The drawn regions' ids, one (B, M) tensor a view, or None.
         label: Class indices (B,), multi-hot vectors (B, classes), or None.
+        colours: How the images, still uint8, are to be recoloured (`pretrain.views.batched`), one (B, 11) tensor a
+            view; None where they are.
     """
 
     images: list[Tensor]
@@ -51,6 +53,7 @@ class Views:
     masks: list[Tensor] | None = None
     regions: list[Tensor] | None = None
     label: Tensor | None = None
+    colours: list[Tensor] | None = None
 
     def to(self, device: torch.device) -> Views:
         """Return the views on `device`; the images in channels_last layout."""

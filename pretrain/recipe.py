@@ -38,6 +38,7 @@ class Recipe:
         clip_grad: Largest L2 norm of the gradient; None does not clip.
         clip_each: Clip every parameter's gradient by its own norm, not all by their common one.
         precision: "bfloat16" or "float32".
+        device_colours: Recolour and blur whole batches on the training device, and not view by view in the workers.
         method: The method's keyword arguments where they differ from its defaults.
     """
 
@@ -61,6 +62,7 @@ class Recipe:
     clip_grad: float | None = None
     clip_each: bool = False
     precision: str = "bfloat16"
+    device_colours: bool = False
     method: Mapping[str, Any] = field(default_factory=dict)
 
     @property

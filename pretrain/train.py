@@ -31,6 +31,7 @@ from pretrain.monitor import CollapseHook, NoteHook, UnreadableHook
 from pretrain.recipe import keywords_of
 from pretrain.schedule import optimizer, schedules
 from pretrain.settings import Settings
+from pretrain.views.batched import uncoloured
 from pretrain.views.normalise import MEAN, STD
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -117,7 +118,8 @@ def pretrain(
                 count = store.without(source.paths)
                 note = f"{count} of {len(source.paths)} images have no region: each counts as one region."
                 hooks.append(NoteHook(note))
-            _train(learner, Augmented(pictures, model.views(), seed), settings, out, workers, hooks)
+            augment = uncoloured(model.views()) if chosen.device_colours else model.views()
+            _train(learner, Augmented(pictures, augment, seed), settings, out, workers, hooks)
         if launch.is_main_process():
             checkpoint.save(file, model.export().state_dict(), _meta(settings, learner, unreadable.count))
             (out / STATE).unlink(missing_ok=True)

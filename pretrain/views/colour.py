@@ -76,6 +76,14 @@ class Colours:
             image = blur(image, self.sigma)
         return solarise(image) if self.solarise else image
 
+    def encoded(self) -> np.ndarray:
+        """Return it as numbers for `pretrain.views.batched`, float32, (11,).
+
+        They are the kinds of the adjustments in order (-1 for none), their amounts, then grey, sigma and solarise.
+        """
+        kinds, amounts = zip(*self.jitter, strict=True) if self.jitter else ((-1,) * 4, (0.0,) * 4)
+        return np.array([*kinds, *amounts, self.grey, self.sigma, self.solarise], dtype=np.float32)
+
 
 def draw_jitter(
     strength: tuple[float, float, float, float], generator: np.random.Generator

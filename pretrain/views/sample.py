@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -47,13 +48,13 @@ class View:
     blur_size: int = 224
     solarise_probability: float = 0.0
 
-    def draw(self, image: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Box, bool]:
-        """Return a view (3, S, S), the crop's box in the image's pixels, and whether it was mirrored."""
+    def draw(self, image: np.ndarray, generator: np.random.Generator) -> Drawn:
+        """Draw a view: cut out and mirrored, and how it is to be coloured."""
         height, width = image.shape[:2]
         box = random_box(height, width, generator, self.crop_scale)
         flip = bool(generator.random() < self.flip)
         colours = self.draw_colours(self.image_size, generator)
-        return normalise(colours.apply(crop(image, box, self.image_size, flip))), box, flip
+        return Drawn(crop(image, box, self.image_size, flip), colours, box, flip)
 
     def draw_colours(self, size: float, generator: np.random.Generator) -> Colours:
         """Draw how a view whose side (or root of its area) is `size` pixels is recoloured."""
@@ -68,6 +69,27 @@ class View:
         return Colours(jitter, bool(greys), sigma, bool(solarises))
 
 
+class Drawn(NamedTuple):
+    """A view before its colours are changed.
+
+    Attributes:
+        pixels: uint8, (S, S, 3).
+        colours: How they are changed.
+        box: The crop's box in the image's pixels.
+        flip: Whether it was mirrored.
+    """
+
+    pixels: np.ndarray
+    colours: Colours
+    box: Box
+    flip: bool
+
+    @property
+    def image(self) -> Tensor:
+        """The view as a network reads it, (3, S, S)."""
+        return normalise(self.colours.apply(self.pixels))
+
+
 @dataclass(frozen=True)
 class RandomViews:
     """Views of one image, each drawn on its own and as large as its `View` says.
@@ -75,10 +97,12 @@ class RandomViews:
     Attributes:
         views: How each of them is drawn, in order.
         same_flip: Mirror all of them or none.
+        colours_later: Leave colours to `pretrain.views.batched`: images are uint8, and `colours` says what to do.
     """
 
     views: tuple[View, ...]
     same_flip: bool = False
+    colours_later: bool = False
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Views:
         """Draw the views of `sample`."""
@@ -86,13 +110,15 @@ class RandomViews:
         if self.same_flip:
             flip = float(generator.random() < views[0].flip)
             views = tuple(replace(view, flip=flip) for view in views)
-        images, boxes, flips = zip(*(view.draw(sample.image, generator) for view in views), strict=True)
+        drawn = [view.draw(sample.image, generator) for view in views]
+        later = self.colours_later
         return Views(
-            images=list(images),
-            boxes=[torch.tensor(box, dtype=torch.float32) for box in boxes],
-            flips=[torch.tensor(flip) for flip in flips],
+            images=[torch.from_numpy(one.pixels).permute(2, 0, 1) if later else one.image for one in drawn],
+            boxes=[torch.tensor(one.box, dtype=torch.float32) for one in drawn],
+            flips=[torch.tensor(one.flip) for one in drawn],
             index=torch.tensor(sample.index),
             label=None if sample.label is None else torch.as_tensor(sample.label),
+            colours=[torch.from_numpy(one.colours.encoded()) for one in drawn] if later else None,
         )
 
 

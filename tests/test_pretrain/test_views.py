@@ -230,7 +230,7 @@ def test_byols_views_differ_in_blur_and_solarisation():
         assert (view.jitter, view.jitter_probability, view.grey_probability) == ((0.4, 0.4, 0.2, 0.1), 0.8, 0.2)
     bright = np.full((32, 32, 3), 200, dtype=np.uint8)
     view = View(32, jitter_probability=0, grey_probability=0, blur_probability=0, solarise_probability=0.2)
-    seen = [view.draw(bright, np.random.default_rng(seed))[0][0, 0, 0] < 0 for seed in range(400)]
+    seen = [view.draw(bright, np.random.default_rng(seed)).image[0, 0, 0] < 0 for seed in range(400)]
     assert 0.15 < np.mean(seen) < 0.25  # solarised: dark
 
 
