@@ -138,7 +138,9 @@ def make_masks(
     images: Annotated[str, typer.Argument(help="A folder of images, a list file, or a data root of scenes.")],
     kind: Annotated[str, typer.Option(help="grid, fh (Felzenszwalb-Huttenlocher), human or proposals.")],
     out: Annotated[Path, typer.Option(help="The file that keeps all regions; one that is not complete is completed.")],
-    source: Annotated[Path | None, typer.Option(help="human, proposals: where they are read.")] = None,
+    source: Annotated[
+        list[Path] | None, typer.Option(help="human (also several times), proposals: where from.")
+    ] = None,
     cells: Annotated[int, typer.Option(help="grid: cells in a row.", min=1)] = 7,
     scale: Annotated[float, typer.Option(help="fh: the larger, the larger the regions.", min=0)] = 1000.0,
     min_size: Annotated[int, typer.Option(help="fh: pixels of the smallest region.", min=1)] = 1000,
@@ -149,7 +151,7 @@ def make_masks(
     from benchmark.progress import counting
     from pretrain.masks.make import Options, make
 
-    options = Options(cells, scale, min_size, sigma, source)
+    options = Options(cells, scale, min_size, sigma, tuple(source or ()))
     with counting("masks") as progress:
         count, without = make(images, kind, out, options, workers, progress)
     print(f"{out}: {count} images, {without} of them without a region.")

@@ -1,13 +1,17 @@
-"""The CPU study: methods x `.small` tasks x seeds, on the embedded scenes or on a partial real data root.
+"""The CPU studies: methods x `.small` tasks x seeds, on the embedded scenes or on a partial data root of real images.
 
-    python tools/study.py scenes --out runs/study            makes the scenes, pretrains, fine-tunes, prints the table
+    python tools/study.py scenes --out runs/study     the spine's four rows, five tasks fine-tuned, three linear
+    python tools/study.py methods --out runs/study    every method, linear segmentation and depth
     python tools/study.py real --data-root DATA --data-spec FILE --out runs/real
+    python tools/study.py real_methods --data-root DATA --data-spec FILE --out runs/real
 
 Every finished pretraining and every record is kept: the same command goes on where it stopped. On a machine with two
 cores two parts of one thread each are faster than one process of two threads:
 
     OMP_NUM_THREADS=1 python tools/study.py scenes --part 1/2 &
     OMP_NUM_THREADS=1 python tools/study.py scenes --part 2/2
+
+`--row`, `--only` and `--mode` confine it, so that a machine that is lent for an hour can make a row whole.
 """
 
 from __future__ import annotations
@@ -21,11 +25,16 @@ from benchmark.report import markdown
 from benchmark.result import read_all
 from benchmark.run import Request, run_tasks
 from benchmark.table import wide
+from pretrain import methods
 from pretrain.data import scenes
+from pretrain.engine import precision
+from pretrain.masks.make import Options, make
 from pretrain.train import CHECKPOINT, pretrain
 
-ARCH = "resnet18"
-LINEAR = ("voc_seg_fcn_d8_20k.small", "cityscapes_seg_fcn_d8_40k.small", "nyu_depth_byol.small")
+ARCHS = {"resnet": "resnet18", "vit": "vit_tiny_patch16", "navit": "navit_tiny_patch16"}  # by a method's first family
+VOC, CITYSCAPES, DEPTH = (
+    f"{name}.small" for name in ("voc_seg_fcn_d8_20k", "cityscapes_seg_fcn_d8_40k", "nyu_depth_byol")
+)
 DETECTION = ("voc_det_c4_24k.small", "coco_det_fpn_1x.small")
 SEEDS = (0, 1, 2)
 # The scenes of the study are frozen: their generator's version and seed stand in every record's data. Recipes and
@@ -34,80 +43,160 @@ TRAIN, VAL, SCENES_SEED = 2400, 200, 1
 
 
 @dataclass(frozen=True)
-class Pretraining:
-    """One pretrained checkpoint of the study."""
+class Row:
+    """One pretrained checkpoint, or the control row of an architecture.
+
+    Attributes:
+        method: The method; "random" is the control row.
+        arch: The architecture.
+        seed: Of the pretraining.
+        regions: The kind of regions, for a method that reads them.
+    """
 
     method: str
-    images: str
-    seed: int
+    arch: str
+    seed: int = 0
+    regions: str | None = None
 
-    def folder(self, out: Path) -> Path:
-        """Return where it lies."""
-        return out / "pretrain" / f"{self.method}-{Path(self.images).stem}-{self.seed}"
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to pretrain."""
+        return self.method != "random"
+
+    def named(self, images: str) -> str:
+        """Return what tables and folders call it."""
+        if not self.trains:
+            return "random"
+        method = self.method if self.regions is None else f"{self.method}_{self.regions}"
+        return f"{method}-{Path(images).stem}-{self.seed}"
+
+    def checkpoint(self, images: str, out: Path) -> Path:
+        """Return where its checkpoint lies."""
+        return out / "pretrain" / self.named(images) / CHECKPOINT
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One task, mode and seed of one row."""
+class Study:
+    """Rows, and the tasks that measure each of them, by mode; the cheap ones first."""
 
-    row: Pretraining | None  # None is the random control row
-    task: str
-    mode: str
-    seed: int
+    rows: tuple[Row, ...]
+    tasks: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def cells(self) -> Iterator[tuple[Row, str, str, int]]:
+        """Yield row, task, mode and seed of every cell, one seed of everything before the next seed."""
+        for seed in SEEDS:
+            for mode, tasks in self.tasks:
+                for task in tasks:
+                    for row in self.rows:
+                        yield row, task, mode, seed
+
+
+def row(method: str, seed: int = 0, regions: str | None = None) -> Row:
+    """Return a row with the architecture that the method's paper asks for, in its smallest size."""
+    return Row(method, ARCHS[methods.load(method).families[0]], seed, regions)
+
+
+def every_method() -> tuple[Row, ...]:
+    """Return a row for every method; DetCon reads Felzenszwalb-Huttenlocher regions, as in its paper."""
+    names = [name for name in methods.names() if name != "random"]
+    return tuple(row(name, regions="fh" if methods.load(name).reads_regions else None) for name in names)
+
+
+def with_controls(*rows: Row) -> tuple[Row, ...]:
+    """Return the rows behind the control row of each architecture."""
+    return (*(Row("random", arch) for arch in dict.fromkeys(one.arch for one in rows)), *rows)
+
+
+def studies() -> dict[str, Study]:
+    """Return the studies by name."""
+    spine = with_controls(row("densecl"), row("moco_v2"), row("supervised"), row("densecl", 1))
+    contrastive = with_controls(row("densecl"), row("moco_v2"))
+    chosen = [row(name) for name in ("densecl", "vicregl", "byol", "simclr", "droppos", "selfpatch")]
+    detcon = [row("detcon_b", regions=kind) for kind in ("grid", "fh", "human")]
+    probes = (VOC, CITYSCAPES, DEPTH)
+    return {
+        "scenes": Study(spine, (("linear", probes), ("finetune", (*probes, *DETECTION)))),
+        "methods": Study(with_controls(*every_method()), (("linear", (VOC, DEPTH)),)),
+        "real": Study(contrastive, (("linear", (VOC,)), ("finetune", (VOC, *DETECTION)))),
+        "real_methods": Study(with_controls(*chosen, *detcon), (("linear", (VOC,)), ("finetune", (VOC,)))),
+    }
 
 
 def main() -> None:
     """Read the arguments and do this part of the study."""
+    arguments = parsed()
+    part, parts = (int(number) for number in arguments.part.split("/"))
+    out, real = arguments.out, arguments.study.startswith("real")
+    if arguments.precision == "bfloat16" and precision.choose("bfloat16") != "bfloat16":
+        raise SystemExit(
+            "This machine has no bfloat16: its records would stand beside those of others, not among them. "
+            "Take another machine, or pass --precision float32 on all of them."
+        )
+    root = arguments.data_root if real else scenes.write(out / "scenes", TRAIN, VAL, SCENES_SEED)
+    images = str(training_images(root, out)) if real else str(root)
+    study = studies()[arguments.study]
+    rows = [one for one in study.rows if arguments.row in one.named(images)]
+    for one in [one for one in rows if one.trains][part - 1 :: parts]:
+        pretrained(one, images, out, root, arguments.precision)
+    chosen = [
+        (one, task, mode, seed)
+        for one, task, mode, seed in study.cells()
+        if one in rows and arguments.only in task and arguments.mode in (None, mode)
+    ]
+    for one, task, mode, seed in chosen[part - 1 :: parts]:
+        checkpoint = one.checkpoint(images, out)
+        if one.trains and not checkpoint.is_file():
+            print(f"{task} waits for the pretraining {checkpoint} of another part: run this command again.")
+            continue
+        request = Request(
+            data_root=root,
+            arch=one.arch,
+            mode=mode,
+            name=one.named(images),
+            out=out,
+            data_spec=arguments.data_spec,
+            precision=arguments.precision,
+            workers=1,
+        )
+        run_tasks([task], str(checkpoint) if one.trains else "random", [seed], request)
+    print(markdown.wide(wide(read_all([out / "records"]))))
+
+
+def parsed() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=("scenes", "real"))
+    parser.add_argument("study", choices=studies())
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--data-spec", type=Path)
     parser.add_argument("--part", default="1/1", help="this process's share, such as 1/2")
+    parser.add_argument("--row", default="", help="only rows whose name holds this text")
     parser.add_argument("--only", default="", help="only tasks whose name holds this text")
     parser.add_argument("--mode", choices=("linear", "finetune"), help="only this mode")
+    parser.add_argument("--precision", choices=precision.PRECISIONS, default="bfloat16")
     arguments = parser.parse_args()
-    part, parts = (int(number) for number in arguments.part.split("/"))
-    if arguments.data == "scenes":
-        root = scenes.write(arguments.out / "scenes", TRAIN, VAL, SCENES_SEED)
-        rows = [
-            *(Pretraining(method, str(root), 0) for method in ("densecl", "moco_v2", "supervised")),
-            Pretraining("densecl", str(root), 1),
-        ]
-        cells = list(study(rows, DETECTION, LINEAR))
-    else:
-        root = arguments.data_root
-        images = str(training_images(root, arguments.out))
-        rows = [Pretraining(method, images, 0) for method in ("densecl", "moco_v2")]
-        cells = list(study(rows, DETECTION, LINEAR[:1]))
-    for row in rows[part - 1 :: parts]:
-        pretrain(row.method, ARCH, row.images, "scenes", row.folder(arguments.out), seed=row.seed, workers=1)
-    chosen = [cell for cell in cells if arguments.only in cell.task and arguments.mode in (None, cell.mode)]
-    for cell in chosen[part - 1 :: parts]:
-        checkpoint = "random" if cell.row is None else str(cell.row.folder(arguments.out) / CHECKPOINT)
-        if cell.row is not None and not Path(checkpoint).is_file():
-            print(f"{cell.task} waits for the pretraining {checkpoint} of another part: run this command again.")
-            continue
-        request = Request(
-            data_root=root,
-            arch=ARCH,
-            mode=cell.mode,
-            name=cell.row.folder(arguments.out).name if cell.row else "random",
-            out=arguments.out,
-            data_spec=arguments.data_spec,
-            workers=1,
-        )
-        run_tasks([cell.task], checkpoint, [cell.seed], request)
-    print(markdown.wide(wide(read_all([arguments.out / "records"]))))
+    if arguments.study.startswith("real") and arguments.data_root is None:
+        parser.error("a study of real images needs --data-root")
+    return arguments
 
 
-def study(rows: list[Pretraining], detection: tuple[str, ...], segmentation: tuple[str, ...]) -> Iterator[Cell]:
-    """Yield every cell, the cheap ones first, one seed of everything before the next seed."""
-    for seed in SEEDS:
-        for mode, tasks in (("linear", segmentation), ("finetune", (*segmentation, *detection))):
-            for task in tasks:
-                for row in (None, *rows):
-                    yield Cell(row, task, mode, seed)
+def pretrained(one: Row, images: str, out: Path, root: Path, wanted: str) -> None:
+    """Pretrain a row, and before that find its regions."""
+    file = None
+    if one.regions is not None:
+        file = out / f"{Path(images).stem}.{one.regions}.masks"
+        make(images, one.regions, file, Options(sources=annotations(root) if one.regions == "human" else ()))
+    overrides = {} if wanted == "bfloat16" else {"precision": wanted}
+    folder = one.checkpoint(images, out).parent
+    pretrain(
+        one.method, one.arch, images, "scenes", folder, overrides=overrides, seed=one.seed, workers=1, regions=file
+    )
+
+
+def annotations(root: Path) -> tuple[Path, ...]:
+    """Return what people drew on the training images."""
+    voc = root / "VOCdevkit" / "VOC2012" / "SegmentationClass"
+    return root / "bsds" / "groundTruth", root / "coco" / "annotations" / "instances_train2017.json", voc
 
 
 def training_images(root: Path, out: Path) -> Path:

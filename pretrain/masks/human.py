@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,29 @@ from pretrain.masks.planes import decode, from_masks
 
 
 class Human:
-    """Find the regions of an image in a folder of annotations or in a COCO file.
+    """Find the regions of an image in folders of annotations or in COCO files.
 
     Args:
-        annotations: A folder with one `.mat` (BSDS) or `.png` (labels; 0 is no region) file an image, found by the
-            image's stem, in any subfolder; or a COCO json of instances, found by the image's file name.
+        annotations: Each is a folder with one `.mat` (BSDS) or `.png` file an image (labels; 0 is no region, nor is 255
+            in 8 bits), found by the image's stem, in any subfolder; or a COCO json of instances, found by the image's
+            file name. COCO files come before folders, else the first that has an image counts.
 
     Raises:
-        DensebenchError: It is neither, or cannot be read.
+        DensebenchError: One is neither, or cannot be read.
     """
 
-    def __init__(self, annotations: Path) -> None:
-        self.annotations = annotations
-        if annotations.is_dir():
-            files = [path for path in sorted(annotations.rglob("*")) if path.suffix in (".mat", ".png")]
-            self.files = {path.stem: path for path in files}
-            self.instances: dict[str, list[Any]] = {}
+    def __init__(self, annotations: Sequence[Path]) -> None:
+        self.files: dict[str, Path] = {}
+        self.instances: dict[str, tuple[Path, list[Any]]] = {}
+        for one in annotations:
+            if not one.is_dir():
+                segments = {name: (one, some) for name, some in _instances(one).items()}
+                self.instances = {**segments, **self.instances}
+                continue
+            files = [path for path in sorted(one.rglob("*")) if path.suffix in (".mat", ".png")]
             if not files:
-                raise DensebenchError(f"There is no .mat or .png file under {annotations}.")
-        else:
-            self.files = {}
-            self.instances = _instances(annotations)
+                raise DensebenchError(f"There is no .mat or .png file under {one}.")
+            self.files = {**{path.stem: path for path in files}, **self.files}
 
     def __call__(self, path: Path, image: np.ndarray) -> np.ndarray | None:
         """Return the regions (P, H, W) of `image`, read at `path`, or None where nobody drew any.
@@ -44,10 +47,11 @@ class Human:
         """
         height, width = image.shape[:2]
         if path.name in self.instances:
+            source, segments = self.instances[path.name]
             try:
-                return from_masks([decode(segment, height, width) for segment in self.instances[path.name]])
+                return from_masks([decode(segment, height, width) for segment in segments])
             except ValueError as error:
-                raise DensebenchError(f"{self.annotations}: {path.name} has {error}.") from error
+                raise DensebenchError(f"{source}: {path.name} has {error}.") from error
         file = self.files.get(path.stem)
         if file is None:
             return None
@@ -80,7 +84,8 @@ def _png(file: Path) -> np.ndarray:
         raise DensebenchError(f"{file} cannot be read as an image of labels: {error}.") from error
     if labels.ndim != 2:
         raise DensebenchError(f"{file} is a colour image; one channel of labels (or a palette) was expected.")
-    return labels.astype(np.uint16)[None]
+    # NOTE: VOC, Cityscapes and others write 255 where nobody said what there is, along the borders above all.
+    return np.where((labels == 255) & (labels.dtype == np.uint8), 0, labels).astype(np.uint16)[None]
 
 
 def _instances(file: Path) -> dict[str, list[Any]]:

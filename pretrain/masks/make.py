@@ -35,14 +35,14 @@ class Options:
         scale: k of Felzenszwalb and Huttenlocher.
         min_size: Their smallest region, in pixels.
         sigma: Their blur.
-        source: The annotations (`Human`) or the file of proposals (`Proposals`).
+        sources: The annotations (`Human`), or the one file of proposals (`Proposals`).
     """
 
     cells: int = 7
     scale: float = 1000.0
     min_size: int = 1000
     sigma: float = 0.8
-    source: Path | None = None
+    sources: tuple[Path, ...] = ()
 
 
 def make(
@@ -94,11 +94,13 @@ def _finder(kind: str, options: Options) -> tuple[Finder, dict[str, Any]]:
         return partial(_seen, partial(felzenszwalb, **settings)), {"kind": kind, **settings}
     if kind not in KINDS:
         raise unknown("kind of regions", kind, KINDS)
-    if options.source is None:
-        what = "annotations" if kind == "human" else "file of proposals"
-        raise UsageError(f"Regions of the kind '{kind}' are read from a {what}.", "Name it with --source.")
-    read_from = Human if kind == "human" else Proposals
-    return read_from(options.source), {"kind": kind, "source": options.source.name}
+    names = ":".join(source.name for source in options.sources)
+    if kind == "human" and options.sources:
+        return Human(options.sources), {"kind": kind, "source": names}
+    if kind == "proposals" and len(options.sources) == 1:
+        return Proposals(options.sources[0]), {"kind": kind, "source": names}
+    what = "annotations" if kind == "human" else "one file of proposals"
+    raise UsageError(f"Regions of the kind '{kind}' are read from {what}.", "Name them with --source.")
 
 
 def _seen(segment: Callable[[np.ndarray], np.ndarray], path: Path, image: np.ndarray) -> np.ndarray:

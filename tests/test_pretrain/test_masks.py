@@ -87,18 +87,18 @@ def test_people_drew_on_bsds(tmp_path):
         cells[0, number] = {"Segmentation": segmentation, "Boundaries": segmentation}
     (tmp_path / "train").mkdir()
     savemat(tmp_path / "train" / "42.mat", {"groundTruth": cells})
-    planes = Human(tmp_path)(tmp_path / "elsewhere" / "42.jpg", IMAGE)
+    planes = Human([tmp_path])(tmp_path / "elsewhere" / "42.jpg", IMAGE)
     assert planes.shape == (2, 20, 30)
     assert ids_of(planes).tolist() == [1, 2, 3]  # two annotators' regions are different regions
     assert np.array_equal(planes[1] == 3, second == 2)
-    assert Human(tmp_path)(tmp_path / "43.jpg", IMAGE) is None
+    assert Human([tmp_path])(tmp_path / "43.jpg", IMAGE) is None
     with pytest.raises(DensebenchError, match=r"42\.mat has 20x30 pixels, but 42\.jpg has 20x20"):
         from pathlib import Path
 
-        Human(tmp_path)(Path("42.jpg"), IMAGE[:, :20])
+        Human([tmp_path])(Path("42.jpg"), IMAGE[:, :20])
     (tmp_path / "train" / "42.mat").write_bytes(b"MATLAB 5.0 MAT-file, and then nothing")
     with pytest.raises(DensebenchError, match=r"42\.mat is not a segmentation of BSDS"):
-        Human(tmp_path)(tmp_path / "42.jpg", IMAGE)
+        Human([tmp_path])(tmp_path / "42.jpg", IMAGE)
 
 
 def coco_file(folder, segmentations):
@@ -115,7 +115,8 @@ def test_people_drew_on_coco(tmp_path):
     lengths = coco_mask.encode(np.asfortranarray(square))
     compressed = {"size": lengths["size"], "counts": lengths["counts"].decode()}
     plain = {"size": [20, 30], "counts": [0, 20, 580]}  # the first column
-    human = Human(coco_file(tmp_path, [compressed, plain, [[20.0, 0.0, 30.0, 0.0, 30.0, 10.0, 20.0, 10.0]]]))
+    polygon = [[20.0, 0.0, 30.0, 0.0, 30.0, 10.0, 20.0, 10.0]]
+    human = Human([coco_file(tmp_path, [compressed, plain, polygon])])
     planes = human(tmp_path / "7.jpg", IMAGE)
     assert planes.shape == (1, 20, 30)
     assert np.array_equal(planes[0] == 1, square == 1)
@@ -129,10 +130,10 @@ def test_people_drew_on_coco(tmp_path):
         (7, "a damaged mask"),
     ):
         with pytest.raises(DensebenchError, match=said):
-            Human(coco_file(tmp_path, [damaged]))(tmp_path / "7.jpg", IMAGE)
+            Human([coco_file(tmp_path, [damaged])])(tmp_path / "7.jpg", IMAGE)
     (tmp_path / "instances.json").write_text("[]")
     with pytest.raises(DensebenchError, match="not a COCO file"):
-        Human(tmp_path / "instances.json")
+        Human([tmp_path / "instances.json"])
 
 
 def test_the_best_proposals_are_kept(tmp_path):
@@ -206,12 +207,22 @@ def test_the_store_is_completed_and_holds_what_was_found(photographs, tmp_path):
 def test_images_without_regions_are_counted(photographs, tmp_path):
     labels = tmp_path / "labels"
     labels.mkdir()
-    Image.fromarray(np.ones((40, 60), np.uint8)).save(labels / "3.png")
-    found = make(str(photographs), "human", tmp_path / "human.masks", Options(source=labels), workers=1)
-    assert found == (40, 39)
+    drawn = np.ones((40, 60), np.uint8)
+    drawn[:2] = 255  # where nobody said what there is
+    Image.fromarray(drawn).save(labels / "3.png")
+    others = tmp_path / "other labels"
+    others.mkdir()
+    for number in (3, 5):
+        Image.fromarray(np.full((40, 60), 2, np.uint8)).save(others / f"{number}.png")
+    for sources, without in (((labels,), 39), ((labels, others), 38)):
+        out = tmp_path / f"{len(sources)}.masks"
+        assert make(str(photographs), "human", out, Options(sources=sources), workers=1) == (40, without)
+    assert [Store(out).read(photographs / f"{number}.png").max() for number in (3, 5)] == [1, 2]
+    assert json.loads(json.dumps(Store(out).settings))["source"] == "labels:other labels"
+    (tmp_path / "1.masks").rename(tmp_path / "human.masks")
     store = Store(tmp_path / "human.masks")
     assert store.read(photographs / "4.png") is None
-    assert store.read(photographs / "3.png").shape == (1, 40, 60)
+    assert np.array_equal(store.read(photographs / "3.png"), np.where(drawn == 255, 0, 1)[None])
 
 
 def test_regions_of_another_size_than_the_image_are_refused(photographs, tmp_path):
