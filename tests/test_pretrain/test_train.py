@@ -70,6 +70,19 @@ def test_training_changes_every_weight_and_says_how(uninterrupted, photographs):
     assert list((uninterrupted.parent / "tensorboard").iterdir())
 
 
+def test_colours_can_be_made_on_the_device(uninterrupted, photographs, tmp_path):
+    """Nearly the same views, drawn alike, give nearly the same steps; other colours would not."""
+    later = run("densecl", photographs, tmp_path, overrides={**TINY, "device_colours": "True"})
+    found, plain = tensors(later), tensors(uninterrupted)
+    assert checkpoint.load(later).meta.recipe.count("device_colours=True") == 1
+    start = backbones.build("resnet18", seed=0).state_dict()
+    other = tensors(run("densecl", photographs, tmp_path / "other", seed=1))
+    name = "layer1.0.bn1.running_mean"  # what the views look like
+    assert not torch.equal(found[name], plain[name])
+    moved = (plain[name] - start[name]).abs().max()
+    assert (found[name] - plain[name]).abs().max() < 0.2 * moved < (other[name] - plain[name]).abs().max()
+
+
 def test_a_finished_run_returns_at_once(uninterrupted, photographs):
     before = uninterrupted.stat().st_mtime_ns
     steps = []
