@@ -79,13 +79,17 @@ def single(path: Path, wanted: str | None) -> None:
 
 def no_format(path: Path, tree: Mapping[str, Any]) -> DensebenchError:
     """Describe a file whose tensors are named in no known way, with the prefix before its trunk."""
-    from benchmark import backbones
+    from benchmark import backbones, unserved
     from benchmark.source import tensor_names
 
     known = f"Formats that can be read: {', '.join(names())}."
     tensors = tensor_names(tree)
     if not tensors:
         return DensebenchError(f"{path} holds no tensors.", known)
+    if found := unserved.seen(tensors):
+        return DensebenchError(
+            f"{path} holds {found}, which is not served.", f"Served: {', '.join(backbones.names())}."
+        )
     firsts = {name: end for name in tensors for end in backbones.landmarks() if name.endswith(end)}
     first = min(firsts or tensors, key=len)
     end = firsts.get(first, first)
