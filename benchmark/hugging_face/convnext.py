@@ -97,6 +97,6 @@ def _name_of(name: str) -> str:
 
 
 def stage_maps(network: Any, images: Tensor) -> list[Tensor]:
-    """Run transformers' network; its final norm acts on every location of the last map, as it would on their mean."""
+    """Run transformers' network; its final norm, which it applies to their mean, acts on the last map's locations."""
     *maps, last = outputs_of(*(f"encoder.stages.{stage}" for stage in range(4)))(network, images)
     return [*maps, network.layernorm(last.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)]

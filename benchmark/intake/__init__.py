@@ -86,10 +86,8 @@ def no_format(path: Path, tree: Mapping[str, Any]) -> DensebenchError:
     tensors = tensor_names(tree)
     if not tensors:
         return DensebenchError(f"{path} holds no tensors.", known)
-    if found := unserved.seen(tensors):
-        return DensebenchError(
-            f"{path} holds {found}, which is not served.", f"Served: {', '.join(backbones.names())}."
-        )
+    if unserved.seen(tensors):
+        return unserved.refusal(f"{path}: its network", tensors)
     firsts = {name: end for name in tensors for end in backbones.landmarks() if name.endswith(end)}
     first = min(firsts or tensors, key=len)
     end = firsts.get(first, first)
