@@ -125,7 +125,7 @@ def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
     """Tell the architecture from plain names and shapes: the blocks of each stage, and the stem's width."""
     first = next((tensors[name] for name in LANDMARKS if name in tensors), None)
-    if first is None or first.dim() != 4:
+    if first is None or first.dim() != 4 or any(".grn." in name for name in tensors):  # ConvNeXt V2 has these
         return None
     places = {tuple(renamed.split(".")[1:3]) for renamed in map(rename, tensors) if renamed.startswith("stages.")}
     counts = Counter(stage for stage, _ in places)

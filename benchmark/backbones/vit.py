@@ -22,6 +22,7 @@ POSITIONS = "pos_embed"  # the mm* name
 EPS = 1e-6  # of the layer norms, in timm, torchvision, DINO, MAE and DINOv2; transformers' ViTs have 1e-12
 _METHOD = "bicubic, without antialiasing"
 
+_FOREIGN = re.compile(r"\.(relative_position_bias|w12|weights_in|gate_proj)")  # of BEiT, of gated perceptrons
 _BLOCK = re.compile(r"(?:blocks\.|encoder\.layers\.encoder_layer_)(\d+)\.(.+)")
 _IN_BLOCK = {
     "norm1": "ln1",
@@ -132,7 +133,7 @@ def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
     """Tell the architecture from plain names and shapes: the patch embedding's, and the number of blocks."""
     first = next((tensors[name] for name in LANDMARKS if name in tensors), None)
-    if first is None or first.dim() != 4:
+    if first is None or first.dim() != 4 or any(map(_FOREIGN.search, tensors)):
         return None
     depth = len({match[1] for match in map(_BLOCK.fullmatch, tensors) if match})
     found = (first.shape[0], depth, first.shape[3])

@@ -73,7 +73,7 @@ SWIGLU = "a vision transformer with gated perceptrons (SwiGLU)"
         ("timm", "swinv2_cr_tiny_224", None),
         ("torchvision", "swin_t", SWIN),
         ("timm", "beit_base_patch16_224", "a BEiT"),
-        ("timm", "convnextv2_atto", "a ConvNeXt V2"),
+        ("timm", "convnextv2_tiny", "a ConvNeXt V2"),
         ("timm", "regnety_016", "a RegNet"),
         ("torchvision", "regnet_y_400mf", "a RegNet"),
         ("timm", "densenet121", None),
