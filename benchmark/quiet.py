@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
+import importlib.util
 import io
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -18,8 +19,9 @@ def quiet() -> Iterator[None]:
     """
     said = io.StringIO()
     try:
-        with without_multimodal(), warnings.catch_warnings(), contextlib.redirect_stdout(said):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(said):
             warnings.simplefilter("ignore")
+            leave_out_multimodal()
             yield
     finally:
         for line in said.getvalue().splitlines(keepends=True):
@@ -27,22 +29,20 @@ def quiet() -> Iterator[None]:
                 sys.stdout.write(line)
 
 
-@contextlib.contextmanager
-def without_multimodal() -> Iterator[None]:
-    """Let mmpretrain, where it is imported in the block, leave out its multimodal half.
+def leave_out_multimodal() -> None:
+    """Let mmpretrain leave out its multimodal half, wherever this process imports it from now on.
 
-    # NOTE: it takes that in wherever transformers is installed. It is written for transformers 4, and importing
-    # mmpretrain beside transformers 5 fails altogether.
+    # NOTE: mmpretrain takes that half in wherever transformers is installed. It is written for transformers 4: beside
+    transformers 5 nothing of mmpretrain can be imported, and with it nothing of mmseg's data sets.
     """
-    plain = importlib.metadata.distribution
-
-    def distribution(name: str) -> importlib.metadata.Distribution:
-        if name == "transformers":
-            raise importlib.metadata.PackageNotFoundError(name)
-        return plain(name)
-
-    importlib.metadata.distribution = distribution
-    try:
-        yield
-    finally:
-        importlib.metadata.distribution = plain
+    name = "mmpretrain.utils.dependency"
+    package = importlib.util.find_spec("mmpretrain")  # found, not imported
+    if name in sys.modules or package is None or package.origin is None:
+        return
+    place = Path(package.origin).parent / "utils" / "dependency.py"
+    specification = importlib.util.spec_from_file_location(name, place)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    module.WITH_MULTIMODAL = False  # type: ignore[attr-defined]
+    sys.modules[name] = module
