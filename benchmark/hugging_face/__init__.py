@@ -38,8 +38,8 @@ def family_of(tree: Mapping[str, Any]) -> ModuleType | None:
 
 def settings(
     path: Path, family: ModuleType, arch: str, tensors: Mapping[str, Any], config: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the configuration that a file's network is built with.
+) -> tuple[str, dict[str, Any]]:
+    """Return the `model_type` of a file's network, and the configuration that it is built with.
 
     Args:
         path: The file, for messages.
@@ -51,26 +51,29 @@ def settings(
     Raises:
         DensebenchError: The configuration names a network that computes something else with these tensors.
     """
-    kind = config.get("model_type", family.kind(tensors))
+    kind = str(config.get("model_type", family.kind(tensors)))
     if kind not in family.MODELS:
         raise DensebenchError(
-            f"{path}: its configuration says that it is a '{kind}', which is not served.",
+            f"{path}: its configuration says that it is a '{kind[:60]}', which is not served.",
             f"Served of transformers' models: {', '.join(name for one in families() for name in one.MODELS)}.",
         )
     ours = backbones.family(arch)
-    wanted: dict[str, Any] = family.settings(kind, arch, {ours.rename(name): one for name, one in tensors.items()})
+    state = {ours.rename(name): one for name, one in tensors.items()}
+    wanted = {name: value for name, value in family.settings(kind, arch, state).items() if value is not None}
     for name, value in wanted.items():
         if name not in _FREE and name in config and _plain(config[name]) != value:
             raise DensebenchError(
-                f"{path}: its configuration says {name} = {config[name]}, and {value} was expected of a {arch} with "
+                f"{path}: its configuration says {name} = {str(config[name])[:60]}, and {value} was expected of a {arch} with "
                 "these tensors: it computes something else with them."
             )
     eps = config.get("layer_norm_eps", family.EPS.get(kind))
     if eps is None:
-        return wanted
+        return kind, wanted
     if type(eps) not in (int, float) or not 0 < eps < 1:
-        raise DensebenchError(f"{path}: its configuration says layer_norm_eps = {eps}; a small number was expected.")
-    return {**wanted, "layer_norm_eps": float(eps)}
+        raise DensebenchError(
+            f"{path}: its configuration says layer_norm_eps = {str(eps)[:60]}; a small number was expected."
+        )
+    return kind, {**wanted, "layer_norm_eps": float(eps)}
 
 
 def _plain(value: Any) -> Any:

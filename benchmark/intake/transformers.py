@@ -41,8 +41,9 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     if family is None:
         raise DensebenchError(f"{path} does not hold a network as transformers saves it.")
     source = family.NAMING.read(path, tree, metadata, wanted)
-    config = metadata.get("config") or _beside(path, "config.json")
-    settings = hugging_face.settings(path, family, source.arch, source.tensors, config)
+    config = metadata.get("config")
+    config = config if isinstance(config, dict) else _beside(path, "config.json")
+    kind, settings = hugging_face.settings(path, family, source.arch, source.tensors, config)
     eps = settings.get("layer_norm_eps")
     if eps is not None:
         ours = backbones.family(source.arch).EPS
@@ -51,7 +52,6 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
             source.notes.append(
                 f"No configuration says layer_norm_eps: it was taken to be transformers' default, {eps:g}."
             )
-    kind = config.get("model_type", family.kind(source.tensors))
     source = _proved_by_transformers(source, family, kind, settings, _trunk(family, tree))
     inputs = _beside(path, "preprocessor_config.json")
     mean, std = _of_bytes(inputs.get("image_mean")), _of_bytes(inputs.get("image_std"))

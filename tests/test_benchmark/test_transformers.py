@@ -273,6 +273,8 @@ def with_config(folder: Path, source: Path, **changes: Any) -> Path:
         ("ViT with a pooler", {"num_attention_heads": 12}),
         ("ViT with a pooler", {"qkv_bias": False}),
         ("ViT with a pooler", {"model_type": "beit"}),
+        ("ViT with a pooler", {"model_type": ["vit"]}),
+        ("ViT with a pooler", {"image_size": 224}),
         ("ViT with a pooler", {"layer_norm_eps": "tiny"}),
         ("DINOv2", {"use_swiglu_ffn": True}),
         ("ConvNeXt", {"hidden_act": "relu"}),
