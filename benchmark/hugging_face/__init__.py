@@ -63,8 +63,8 @@ def settings(
     for name, value in wanted.items():
         if name not in _FREE and name in config and _plain(config[name]) != value:
             raise DensebenchError(
-                f"{path}: its configuration says {name} = {str(config[name])[:60]}, and {value} was expected of a {arch} with "
-                "these tensors: it computes something else with them."
+                f"{path}: its configuration says {name} = {str(config[name])[:60]}, and {value} was expected of a "
+                f"{arch} with these tensors: the network computes something else."
             )
     eps = config.get("layer_norm_eps", family.EPS.get(kind))
     if eps is None:

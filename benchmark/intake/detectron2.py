@@ -24,7 +24,7 @@ def rename(name: str) -> str:
 NAMING = Naming(
     "detectron2",
     (Trunk("backbone", ("model",), ""),),
-    heads=("fc.", "backbone.fpn_"),
+    heads=("fc.", "stem.fc.", "backbone.fpn_"),
     rename=rename,
     evidence="matching_heuristics",
 )
