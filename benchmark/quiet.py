@@ -33,7 +33,7 @@ def leave_out_multimodal() -> None:
     """Let mmpretrain leave out its multimodal half, wherever this process imports it from now on.
 
     # NOTE: mmpretrain takes that half in wherever transformers is installed. It is written for transformers 4: beside
-    transformers 5 nothing of mmpretrain can be imported, and with it nothing of mmseg's data sets.
+    transformers 5 `mmpretrain.models` cannot be imported.
     """
     name = "mmpretrain.utils.dependency"
     package = importlib.util.find_spec("mmpretrain")  # found, not imported
