@@ -55,8 +55,10 @@ def export(
     backbone = convert.require(
         convert.convert(path, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk)
     )
-    if backbone.traits:
-        traits = ", ".join(f"{name}: {value}" for name, value in backbone.traits.items())
+    said = target.traits(backbone.arch) if hasattr(target, "traits") else ()
+    unsaid = {name: value for name, value in backbone.traits.items() if name not in said}
+    if unsaid:
+        traits = ", ".join(f"{name}: {value}" for name, value in unsaid.items())
         raise DensebenchError(
             f"{to} has no {backbone.arch} with {traits}: it would load the tensors and compute other features.",
             "densebench itself takes the file to mmdet and mmseg as it is.",

@@ -70,8 +70,12 @@ def compare(
         target.float().eval()
         shapes = sizes(family.strides(source.arch)[-1], native)
         rows = _rows("own", source, network, target, family.STAGES, shapes)
-        _randomise(network)
-        values = network.state_dict()
+        if source.reread is not None:
+            network, values = source.reread(_randomised)
+            network.float().eval()
+        else:
+            values = _randomised(network.state_dict())
+            network.load_state_dict(values, strict=True, assign=True)  # not in place: they may be the checkpoint's
         probe = {family.rename(name): values[name] for name in source.tensors}
         target.load_state_dict(shaped_like(probe, target.state_dict()), strict=True, assign=True)
         return rows + _rows("probe", source, network, target, family.STAGES, shapes)
@@ -132,12 +136,12 @@ def _rows_at(
     return rows
 
 
-def _randomise(network: nn.Module) -> None:
+def _randomised(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Give every norm layer, layer scale and bias values of its own: all that has one dimension."""
     generator = torch.Generator().manual_seed(_SEED)
-    values = network.state_dict()
+    values = dict(tensors)
     for name, tensor in values.items():
         if tensor.squeeze().dim() == 1 and tensor.is_floating_point():
             low = -0.5 if name.endswith(("bias", "running_mean")) else 0.5
             values[name] = torch.rand(tensor.shape, generator=generator) + low
-    network.load_state_dict(values, strict=True, assign=True)  # not in place: they may be the checkpoint's
+    return values

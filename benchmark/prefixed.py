@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import backbones
+from benchmark import backbones, unserved
 from benchmark.source import Source, built_by, fill_counters
 from pretrain.errors import DensebenchError, UsageError, unknown
 from pretrain.stored import Stored, is_tensor
@@ -45,6 +45,7 @@ class Naming:
         heads: Beginnings of names that belong to a trunk's head, after the trunk's prefix; its family's are added.
         beside: Beginnings of names beside the trunks, which are left out.
         rename: Turns a name after the prefix into torchvision's or timm's.
+        join: Puts renamed tensors together that the code base keeps apart, such as queries, keys and values.
         landmark: The first convolution's name after the prefix, where `rename` would take plain names, too.
         evidence: A key beside the container that tells this code base from others of the same names.
     """
@@ -54,6 +55,7 @@ class Naming:
     heads: tuple[str, ...] = ("fc.",)
     beside: tuple[str, ...] = ()
     rename: Callable[[str], str] = str
+    join: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
     landmark: str | None = None
     evidence: str | None = None
 
@@ -82,13 +84,10 @@ class Naming:
         taken = next(trunk for trunk in found if wanted in (None, trunk.name))
         if wanted is None:
             self._hold_to_the_order(path, tree, taken)
-        named = self._trunk(tree, taken)
+        named = self.join(self._trunk(tree, taken))
         arch, library = backbones.identify(named), backbones.library_of(named)
         if arch is None or library is None:
-            raise DensebenchError(
-                f"{path}: the {taken.name} of this {self.format} file is of no architecture that is served.",
-                f"Served: {', '.join(backbones.names())}.",
-            )
+            raise unserved.refusal(f"{path}: the {taken.name} of this {self.format} file", named)
         heads = (*self.heads, *backbones.family(arch).HEADS)
         tensors, notes = fill_counters({name: one for name, one in named.items() if not name.startswith(heads)})
         if len(found) > 1:

@@ -11,6 +11,8 @@ from pretrain.stored import Stored, is_tensor
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+
 Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
 IMAGENET_STD: Triple = (58.395, 57.12, 57.375)
@@ -39,6 +41,8 @@ class Source:
         reasons: Why names are left out; what is not listed is no weight of the container.
         traits: What the network has beyond its architecture and a converted backbone must have, such as
             `{"padding": "same"}`; handed to the family's `config`.
+        reread: Where the network's own names are not those of `tensors`: takes a function that changes the file's
+            tensors, and returns the network and `tensors` of the changed ones.
     """
 
     format: str
@@ -58,6 +62,7 @@ class Source:
     evidence: str = ""
     reasons: dict[str, str] = field(default_factory=dict)
     traits: dict[str, Any] = field(default_factory=dict)
+    reread: Callable[[Change], tuple[nn.Module, dict[str, Tensor]]] | None = None
 
 
 def outputs_of(*modules: str) -> Callable[[nn.Module, Tensor], list[Tensor]]:

@@ -21,6 +21,8 @@ import cv2
 import numpy as np
 import torch
 
+from benchmark.quiet import quiet
+
 SCALE, MIN_SIZE = 1000.0, 1000  # DetCon's
 
 
@@ -44,9 +46,11 @@ def views(paths: Sequence[Path], rounds: int) -> None:
     """Time two 224-pixel views of every file, from the file on."""
     from lightly.transforms import DenseCLTransform
     from mmcv.transforms import Compose
-    from mmpretrain.registry import TRANSFORMS
-    from mmpretrain.utils import register_all_modules
     from PIL import Image
+
+    with quiet():
+        from mmpretrain.registry import TRANSFORMS
+        from mmpretrain.utils import register_all_modules
 
     from pretrain.data.images import Images, Source
     from pretrain.engine.sampling import Draw, generator

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.quiet import quiet
 from pretrain import backbones, methods
 from pretrain.engine.precision import autocast
 from pretrain.learner import Learner
@@ -103,10 +104,11 @@ def trained(network: nn.Module, loss: Callable[[], Tensor]) -> Step:
 
 def mmpretrain(name: str, images: list[Tensor], queue: int) -> Step:
     """Return a step of mmpretrain's model, configured as in its model zoo."""
-    from mmpretrain.registry import MODELS
-    from mmpretrain.utils import register_all_modules
+    with quiet():
+        from mmpretrain.registry import MODELS
+        from mmpretrain.utils import register_all_modules
 
-    register_all_modules()
+        register_all_modules()
     config: dict[str, Any] = {"backbone": {"type": "ResNet", "depth": 18, "norm_cfg": {"type": "BN"}}}
     contrast = {"type": "ContrastiveHead", "loss": {"type": "CrossEntropyLoss"}}
     widths = {"in_channels": CHANNELS, "hid_channels": CHANNELS, "out_channels": 128}

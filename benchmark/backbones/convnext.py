@@ -22,6 +22,7 @@ STAGES = ("C2", "C3", "C4", "C5")
 REGISTERS = ("benchmark.trunks.targets",)
 INIT = "trunc_normal"
 CUTS_AND_DILATES = False
+EPS = 1e-6  # of the layer norms; transformers' final one has 1e-12
 
 _BLOCK = re.compile(r"(?:stages\.(\d)\.blocks|features\.(\d))\.(\d+)\.(.+)")
 _IN_BLOCK = {
@@ -62,6 +63,11 @@ def rename(name: str) -> str:
     return f"stages.{stage}.{block[3]}.{renamed}"
 
 
+def depths(arch: str) -> tuple[int, ...]:
+    """Return the number of blocks of the four stages."""
+    return _SHAPES[arch][0]
+
+
 def channels(arch: str) -> tuple[int, int, int, int]:
     """Return the channels of C2 to C5."""
     c2 = _SHAPES[arch][1]
@@ -78,6 +84,7 @@ def config(
     *,
     size: tuple[int, int] | None = None,
     layer_scale: bool = True,
+    final_eps: float = EPS,
     out_indices: tuple[int, ...] = (0, 1, 2, 3),
     **of_resnets: Any,
 ) -> dict[str, Any]:
@@ -90,17 +97,18 @@ def config(
         arch: One of `ARCHS`.
         size: Makes no difference.
         layer_scale: Whether blocks have one; VICRegL's have none.
+        final_eps: Of the final norm.
         out_indices: Which of the four maps.
         of_resnets: What a protocol asks of a ResNet, without effect.
     """
-    depths, _ = _SHAPES[arch]
     return {
         "type": "PlainConvNeXt",
-        "arch": {"depths": list(depths), "channels": list(channels(arch))},
+        "arch": {"depths": list(depths(arch)), "channels": list(channels(arch))},
         "out_indices": list(out_indices),
         "gap_before_final_norm": False,
         "linear_pw_conv": True,
         "layer_scale_init_value": 1.0 if layer_scale else 0.0,
+        "final_eps": final_eps,
         "init_cfg": None,
     }
 
@@ -117,7 +125,7 @@ def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
     """Tell the architecture from plain names and shapes: the blocks of each stage, and the stem's width."""
     first = next((tensors[name] for name in LANDMARKS if name in tensors), None)
-    if first is None or first.dim() != 4:
+    if first is None or first.dim() != 4 or any(".grn." in name for name in tensors):  # ConvNeXt V2 has these
         return None
     places = {tuple(renamed.split(".")[1:3]) for renamed in map(rename, tensors) if renamed.startswith("stages.")}
     counts = Counter(stage for stage, _ in places)

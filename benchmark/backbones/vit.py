@@ -19,8 +19,10 @@ REGISTERS = ("benchmark.trunks.targets",)
 INIT = "trunc_normal"
 CUTS_AND_DILATES = False
 POSITIONS = "pos_embed"  # the mm* name
+EPS = 1e-6  # of the layer norms, in timm, torchvision, DINO, MAE and DINOv2; transformers' ViTs have 1e-12
 _METHOD = "bicubic, without antialiasing"
 
+_FOREIGN = re.compile(r"\.(relative_position_bias|w12|weights_in|gate_proj)")  # of BEiT, of gated perceptrons
 _BLOCK = re.compile(r"(?:blocks\.|encoder\.layers\.encoder_layer_)(\d+)\.(.+)")
 _IN_BLOCK = {
     "norm1": "ln1",
@@ -86,20 +88,21 @@ def config(
     size: tuple[int, int] | None = None,
     layer_scale: bool = False,
     registers: int = 0,
+    eps: float = EPS,
     out_indices: tuple[int, ...] = (0, 1, 2, 3),
     **of_resnets: Any,
 ) -> dict[str, Any]:
     """Return the mm* backbone: mmpretrain's `VisionTransformer`, fitted to images of any size.
 
     NOTE: what protocols say of a ResNet's strides, dilations and batch norms has no meaning here: all four maps
-    have the patch's stride, and the final norm acts on the last one only. LayerNorm's eps is 1e-6 as in timm
-    and torchvision (mmseg's own ViT has 1e-5).
+    have the patch's stride, and the final norm acts on the last one only. mmseg's own ViT has another eps, 1e-5.
 
     Args:
         arch: One of `ARCHS`.
         size: Height and width in pixels that the position embeddings belong to; None for 224 x 224.
         layer_scale: Blocks scale their branches, as DINOv2's do.
         registers: Tokens beside the class token, without positions (Darcet et al. 2024, arXiv 2309.16588).
+        eps: Of the layer norms.
         out_indices: Which of the four maps.
         of_resnets: What a protocol asks of a ResNet, without effect.
     """
@@ -112,7 +115,7 @@ def config(
         "patch_size": patch,
         "out_indices": [(index + 1) * depth // 4 - 1 for index in out_indices],
         "out_type": "featmap",
-        "norm_cfg": {"type": "LN", "eps": 1e-6},
+        "norm_cfg": {"type": "LN", "eps": eps},
         "layer_scale_init_value": 1.0 if layer_scale else 0.0,
         "registers": registers,
         "init_cfg": None,
@@ -130,7 +133,7 @@ def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
     """Tell the architecture from plain names and shapes: the patch embedding's, and the number of blocks."""
     first = next((tensors[name] for name in LANDMARKS if name in tensors), None)
-    if first is None or first.dim() != 4:
+    if first is None or first.dim() != 4 or any(map(_FOREIGN.search, tensors)):
         return None
     depth = len({match[1] for match in map(_BLOCK.fullmatch, tensors) if match})
     found = (first.shape[0], depth, first.shape[3])

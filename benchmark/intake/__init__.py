@@ -79,13 +79,15 @@ def single(path: Path, wanted: str | None) -> None:
 
 def no_format(path: Path, tree: Mapping[str, Any]) -> DensebenchError:
     """Describe a file whose tensors are named in no known way, with the prefix before its trunk."""
-    from benchmark import backbones
+    from benchmark import backbones, unserved
     from benchmark.source import tensor_names
 
     known = f"Formats that can be read: {', '.join(names())}."
     tensors = tensor_names(tree)
     if not tensors:
         return DensebenchError(f"{path} holds no tensors.", known)
+    if unserved.seen(tensors):
+        return unserved.refusal(f"{path}: its network", tensors)
     firsts = {name: end for name in tensors for end in backbones.landmarks() if name.endswith(end)}
     first = min(firsts or tensors, key=len)
     end = firsts.get(first, first)

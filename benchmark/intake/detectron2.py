@@ -1,6 +1,7 @@
-"""detectron2's pickles, as MoCo's, PixPro's and SlotCon's conversion scripts write them.
+"""detectron2's pickles, as MoCo's, PixPro's, ReSim's and SlotCon's conversion scripts write them.
 
 Their common rule: a name outside the stages gets `stem.`, stage N is `res(N + 1)`, a convolution's norm is its part.
+ReSim's holds its feature pyramid, too, which is left out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def rename(name: str) -> str:
 NAMING = Naming(
     "detectron2",
     (Trunk("backbone", ("model",), ""),),
+    heads=("fc.", "stem.fc.", "backbone.fpn_"),
     rename=rename,
     evidence="matching_heuristics",
 )

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark import backbones
+from benchmark import backbones, unserved
 from benchmark.intake import no_format, single
 from benchmark.source import Source, StateDict, built_by, fill_counters, open_state_dict
-from pretrain.errors import DensebenchError
 
 REFINES = ("torchvision",)
 CONTAINERS = ("state_dict_ema", "state_dict", "model")  # timm itself prefers the averaged weights
@@ -51,10 +50,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     tensors, notes = fill_counters(state.tensors)
     arch = backbones.identify(tensors)
     if arch is None:
-        raise DensebenchError(
-            f"{path} has timm's names, but its blocks are those of no architecture that is served.",
-            f"Served: {', '.join(backbones.names())}.",
-        )
+        raise unserved.refusal(f"{path} has timm's names, but", tensors)
     averaged = "state_dict_ema" if "state_dict_ema" in tree else ""
     if averaged:
         notes.append("The averaged weights (state_dict_ema) were taken, as timm takes them.")

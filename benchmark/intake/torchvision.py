@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark import backbones
+from benchmark import backbones, unserved
 from benchmark.intake import no_format, single
 from benchmark.source import Source, built_by, fill_counters, open_state_dict
-from pretrain.errors import DensebenchError
 
 CONTAINERS = ("state_dict", "model")
 LANDMARKS = ("conv1.weight", "conv_proj.weight", "features.0.0.weight")  # of a ResNet, a ViT, a ConvNeXt
@@ -45,10 +44,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     tensors, notes = fill_counters(state.tensors)
     arch = backbones.identify(tensors)
     if arch is None:
-        raise DensebenchError(
-            f"{path} has torchvision's names, but its blocks are those of no architecture that is served.",
-            f"Served: {', '.join(backbones.names())}.",
-        )
+        raise unserved.refusal(f"{path} has torchvision's names, but", tensors)
 
     heads = backbones.family(arch).HEADS
     left_out = [state.prefix + name for name in tensors if name.startswith(heads)]

@@ -1,7 +1,8 @@
 """The way back out: a trunk as a file that other code bases load; a target a file, `hf_safetensors` for hf-safetensors.
 
 A target has `FORMAT` (the intake format that reads what it writes), `check(path)` (can it write there?) and
-`write(path, trunk)`, which returns how to load what was written, a sentence each.
+`write(path, trunk)`, which returns how to load what was written, a sentence each. It may have `traits(arch)`: what it
+can say of a network beyond its architecture.
 """
 
 from __future__ import annotations

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from benchmark.backbones import resnet
+from benchmark import backbones, hugging_face
 from benchmark.certify import Backbone
-from benchmark.intake import transformers
-from benchmark.outlet import named
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError, UsageError
 from pretrain.files import replacing
@@ -27,19 +26,29 @@ def check(path: Path) -> None:
         raise UsageError(f"{path} should be a folder, for transformers keep a network in several files.")
 
 
+def traits(arch: str) -> tuple[str, ...]:
+    """Return what transformers' configuration can say of a network beyond its architecture."""
+    return tuple(_family(arch).TRAITS)
+
+
 def write(path: Path, trunk: Backbone) -> list[str]:
     """Write a folder that transformers' `from_pretrained` loads.
 
     Raises:
         DensebenchError: transformers have no such network, or cannot say that its channels are BGR.
     """
-    if trunk.arch not in resnet.ARCHS:
-        raise DensebenchError(f"Writing a {trunk.arch} for transformers is not provided for.")
+    family = _family(trunk.arch)
     if trunk.channel_order != "RGB":
         raise DensebenchError("transformers' configuration cannot say that a network's images are BGR.")
-    tensors = named(trunk, {_name(name): one for name, one in trunk.state.items()}, transformers.rename)
+    kind = "dinov2" if "dinov2" in family.MODELS and trunk.traits.get("layer_scale") else next(iter(family.MODELS))
+    tensors = family.published(trunk.state, kind)
     checkpoint.write_tensors(path / "model.safetensors", tensors, {})
-    _write_json(path / "config.json", _config(trunk.arch))
+    config = {"model_type": kind, **family.settings(kind, trunk.arch, trunk.state)}
+    if family.EPS:
+        config["layer_norm_eps"] = trunk.traits.get(family.EPS_TRAIT, backbones.family(trunk.arch).EPS)
+    if kind == "dinov2":
+        config["use_mask_token"] = False
+    _write_json(path / "config.json", config)
     inputs = {
         "image_processor_type": "ConvNextImageProcessor",
         "do_resize": False,
@@ -50,37 +59,18 @@ def write(path: Path, trunk: Backbone) -> list[str]:
         "image_std": [value / 255 for value in trunk.std],
     }
     _write_json(path / "preprocessor_config.json", inputs)
-    return [f'Load it by transformers.AutoModel.from_pretrained("{path}").']
+    pooler = ", add_pooling_layer=False" if family.MODELS[kind] == "ViTModel" else ""
+    return [f'Load it by transformers.AutoModel.from_pretrained("{path}"{pooler}).']
 
 
-def _config(arch: str) -> dict[str, Any]:
-    channels = resnet.channels(arch)
-    return {
-        "architectures": ["ResNetModel"],
-        "model_type": "resnet",
-        "num_channels": 3,
-        "embedding_size": 64,
-        "hidden_sizes": list(channels),
-        "depths": list(resnet.blocks(arch)),
-        "layer_type": "basic" if channels[0] == 64 else "bottleneck",
-        "hidden_act": "relu",
-        "downsample_in_first_stage": False,
-        "downsample_in_bottleneck": False,
-    }
+def _family(arch: str) -> ModuleType:
+    name = backbones.family(arch).__name__.rpartition(".")[2]
+    found = next((family for family in hugging_face.families() if family.__name__.endswith(f".{name}")), None)
+    if found is None:
+        raise DensebenchError(f"Writing a {arch} for transformers is not provided for.")
+    return found
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def _name(name: str) -> str:
-    """Return transformers' name: layer1.1.bn3.bias is encoder.stages.0.layers.1.layer.2.normalization.bias."""
-    place, _, kind = name.rpartition(".")
-    parts = place.split(".")
-    last = parts[-1]
-    what = "convolution" if last.startswith("conv") or (len(parts) == 4 and last == "0") else "normalization"
-    if len(parts) == 1:
-        return f"embedder.embedder.{what}.{kind}"
-    inside = "shortcut" if len(parts) == 4 else f"layer.{int(last[-1]) - 1}"
-    return f"encoder.stages.{int(parts[0][-1]) - 1}.layers.{parts[1]}.{inside}.{what}.{kind}"

@@ -37,6 +37,26 @@ def trained_looking() -> Callable[[str], dict[str, Tensor]]:
     return lambda arch: {name: tensor.clone() for name, tensor in _trained_looking(arch).items()}
 
 
+class Networks:
+    """Networks that differ in every tensor: their trunks, and with a head."""
+
+    def __init__(self, make: Callable[[str], dict[str, Tensor]]) -> None:
+        self.make = make
+
+    def __call__(self, number: int, arch: str = "resnet18") -> dict[str, Tensor]:
+        tensors = self.make(arch)
+        return {name: one + number / 64 if one.is_floating_point() else one for name, one in tensors.items()}
+
+    def trunk(self, number: int, arch: str = "resnet18") -> dict[str, Tensor]:
+        return {name: one for name, one in self(number, arch).items() if not name.startswith("fc.")}
+
+
+@pytest.fixture
+def networks(trained_looking: Callable[[str], dict[str, Tensor]]) -> Networks:
+    """Make networks by number: `networks(0)` with its head, `networks.trunk(1)` another one's trunk."""
+    return Networks(trained_looking)
+
+
 def _record(**changes: Any) -> Record:
     """A record of a made-up run; `value` sets its only metric, `protocol` its fingerprint."""
     method = changes.pop("method", "densecl")

@@ -331,7 +331,8 @@ def test_position_embeddings_that_are_lost(
     path = saved(tmp_path, {name: one for name, one in own[VIT].items() if name != "pos_embed"}, VIT)
     refused(path, "are not in the checkpoint: pos_embed.")
     path = saved(tmp_path, own[VIT], VIT)
-    from mmpretrain.models.backbones import vision_transformer
+    with quiet():
+        from mmpretrain.models.backbones import vision_transformer
 
     plain = vision_transformer.resize_pos_embed
     for wrong in (

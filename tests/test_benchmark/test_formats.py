@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from benchmark import convert, intake
+from benchmark.hugging_face import resnet
 from benchmark.inspection import inspect
 from benchmark.intake import simclr
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError, UsageError
 
 Tensors = dict[str, Tensor]
+Networks = Any  # of conftest.py
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
@@ -30,25 +34,6 @@ def simclr_names() -> dict[str, str]:
     """Torchvision's name -> the converted network's, of a ResNet-50, as published."""
     names: dict[str, str] = json.loads((FIXTURES / "simclr_names.json").read_text())
     return names
-
-
-class Networks:
-    """Networks that differ in every tensor: their trunks, and with a head."""
-
-    def __init__(self, make: Callable[[str], Tensors]) -> None:
-        self.make = make
-
-    def __call__(self, number: int, arch: str = "resnet18") -> Tensors:
-        tensors = self.make(arch)
-        return {name: one + number / 64 if one.is_floating_point() else one for name, one in tensors.items()}
-
-    def trunk(self, number: int, arch: str = "resnet18") -> Tensors:
-        return {name: one for name, one in self(number, arch).items() if not name.startswith("fc.")}
-
-
-@pytest.fixture
-def networks(trained_looking: Callable[[str], Tensors]) -> Networks:
-    return Networks(trained_looking)
 
 
 def moco(n: Networks) -> dict[str, Any]:
@@ -117,6 +102,44 @@ def openselfsup_byol(n: Networks) -> dict[str, Any]:
 def simclr_v2(n: Networks) -> dict[str, Any]:
     trunk = n.trunk(0, "resnet50")
     return {"resnet": {new: trunk[old] for old, new in simclr_names().items()} | {"fc.weight": torch.randn(4, 4)}}
+
+
+def resim(n: Networks) -> dict[str, Any]:
+    """MoCo's, with a feature pyramid in both encoders (moco/models.py of Tete-Xiao/ReSim)."""
+    tree = moco_v2(n)
+    for which in "qk":
+        for part in ("fpn_lateral5", "fpn_lateral4", "fpn_output4", "fpn_lateral3", "fpn_output3"):
+            for kind, shape in (("weight", (4, 4, 1, 1)), ("bias", (4,))):
+                tree["state_dict"][f"module.encoder_{which}.{part}.{kind}"] = torch.randn(shape)
+    return tree
+
+
+def slotcon(n: Networks) -> dict[str, Any]:
+    """By models/slotcon.py and main_pretrain.py of CVMI-Lab/SlotCon."""
+    state = behind("module.encoder_k.", n.trunk(0)) | behind("module.encoder_q.", n.trunk(1))
+    for which in "qk":
+        state[f"module.projector_{which}.mlp.0.weight"] = torch.randn(4, 4, 1, 1)
+        state[f"module.projector_{which}.mlp.1.running_mean"] = torch.randn(4)
+        state[f"module.grouping_{which}.slot_embed.weight"] = torch.randn(4, 4)
+    state |= {"module.predictor_slot.mlp.0.weight": torch.randn(4, 4), "module.center": torch.zeros(1, 4)}
+    return {"args": argparse.Namespace(arch="resnet18"), "model": state, "optimizer": {}, "scheduler": {}, "epoch": 800}
+
+
+def swav(n: Networks) -> dict[str, Any]:
+    """A published file (hubconf.py and src/resnet50.py of facebookresearch/swav): flat, wrapped, with its head."""
+    head = {"projection_head.0.weight": torch.randn(4, 4), "projection_head.1.num_batches_tracked": torch.tensor(9)}
+    head |= {"projection_head.3.bias": torch.randn(4), "prototypes.weight": torch.randn(4, 4)}
+    return behind("module.", n.trunk(0) | head)
+
+
+def swav_training(n: Networks) -> dict[str, Any]:
+    return {"epoch": 100, "state_dict": swav(n), "optimizer": {"state": {}}, "amp": {"loss_scaler0": {"unskipped": 3}}}
+
+
+def deepcluster_v2(n: Networks) -> dict[str, Any]:
+    tree = swav(n)
+    tree["module.prototypes.prototypes0.weight"] = tree.pop("module.prototypes.weight")
+    return tree
 
 
 def detectron2(n: Networks) -> dict[str, Any]:
@@ -194,6 +217,11 @@ FILES: list[tuple[Callable[[Networks], dict[str, Any]], str, dict[str, int]]] = 
     (moco, "moco", {"query": 0, "key": 1}),
     (moco_v2, "moco", {"query": 0, "key": 1}),
     (pixpro, "pixpro", {"online": 0, "momentum": 1}),
+    (resim, "resim", {"query": 0, "key": 1}),
+    (slotcon, "slotcon", {"teacher": 0, "student": 1}),
+    (swav, "swav", {"backbone": 0}),
+    (swav_training, "swav", {"backbone": 0}),
+    (deepcluster_v2, "swav", {"backbone": 0}),
     (vicreg, "vicreg", {"backbone": 0}),
     (vissl, "vissl", {"trunk": 0}),
     (solo_learn, "solo_learn", {"backbone": 0, "momentum": 1}),
@@ -246,8 +274,8 @@ def test_a_lost_or_unknown_tensor_is_never_certified(
 ) -> None:
     for change in ("lose", "add"):
         tree = make(networks)
-        module = intake.load(name)
-        trunk = module.NAMING.found(tree)[0]
+        naming = resnet.NAMING if name == "transformers" else intake.load(name).NAMING
+        trunk = naming.found(tree)[0]
         state = tree
         for key in trunk.container:
             state = state[key]
@@ -275,6 +303,29 @@ def test_pixpros_two_encoders_differ_by_the_dot(networks: Networks) -> None:
     assert not any("encoder_k" in name or name.startswith("_k") for name in source.tensors)
 
 
+def test_resims_file_for_detectron2(tmp_path: Path, networks: Networks) -> None:
+    """`torch.save` of arrays, with the head and the pyramid that its script renames along (detection/convert-...py)."""
+    tree = detectron2(networks)
+    more = ("stem.fc.0.weight", "stem.fc.2.bias", "backbone.fpn_lateral5.weight", "backbone.fpn_output3.bias")
+    tree["model"] |= {name: np.ones((4, 4), np.float32) for name in more}
+    torch.save(tree, tmp_path / "resim_fpn_backbone_200ep.pth.tar")
+    found = convert.require(convert.convert(tmp_path / "resim_fpn_backbone_200ep.pth.tar"))
+    assert found.certificate.format == "detectron2"
+    assert torch.equal(found.state["conv1.weight"], networks(0)["conv1.weight"])
+    assert set(more) <= set(found.certificate.dropped)
+
+
+def test_what_tells_resim_and_slotcon_from_moco_and_pixpro(networks: Networks) -> None:
+    for make, sign, plainer in ((resim, "fpn_", "moco"), (slotcon, "grouping_", "pixpro")):
+        tree = make(networks)
+        assert {plainer, make.__name__} <= set(intake.fits(tree, {}))
+        assert intake.detect(Path("a.pth"), tree, {}) is intake.load(make.__name__)
+        state = tree["state_dict" if make is resim else "model"]
+        for name in [name for name in state if sign in name]:
+            del state[name]
+        assert make.__name__ not in intake.fits(tree, {})
+
+
 def test_aliases_that_differ_contradict_each_other(networks: Networks) -> None:
     tree = openselfsup(networks)
     tree["state_dict"]["encoder_q.0.conv1.weight"] = tree["state_dict"]["encoder_q.0.conv1.weight"] + 1
@@ -289,104 +340,6 @@ def test_simclrs_names_are_the_published_ones() -> None:
     assert {simclr.rename(new.removeprefix("net.")) for new in names.values()} == set(names)
     for old, new in names.items():
         assert simclr.rename(new.removeprefix("net.")) == old
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "taken"),
-    [
-        ("model.online.net.", "model.target.net.", 0),
-        ("net.key_encoder.", "net.query_encoder.", 1),
-        ("student.trunk.", "teacher.trunk.", 1),
-        ("backbone.", "backbone_ema.", 0),
-        ("f_k.", "f_q.", 1),
-        ("left.", "right.", None),
-        ("query_a.", "query_b.", None),
-    ],
-)
-def test_the_fields_words_choose_in_files_never_seen(networks: Networks, first: str, second: str, taken: Any) -> None:
-    path = Path("a.pth")
-    state = behind(first, networks(0)) | behind(second, networks(1)) | {"temperature": torch.ones(1)}
-    tree = {"epoch": 3, "weights": {"all": state}}
-    module = intake.detect(path, tree, {})
-    assert module is intake.load("general")
-    if taken is None:
-        with pytest.raises(UsageError, match=f"weights.all.{first[:-1]}, weights.all.{second[:-1]}"):
-            module.read(path, tree, {})
-        taken = 1
-        source = module.read(path, tree, {}, f"weights.all.{second[:-1]}")
-    else:
-        source = module.read(path, tree, {})
-    assert torch.equal(source.tensors["conv1.weight"], networks(taken)["conv1.weight"])
-    assert "temperature" in source.dropped and "epoch" in source.dropped
-    source.network()  # strictly loaded
-
-
-def test_an_unknown_tensor_inside_the_trunk_is_not_let_through(tmp_path: Path, networks: Networks) -> None:
-    tree = {"weights": behind("f.", networks(0)) | {"f.layer2.1.gate.weight": torch.ones(3)}}
-    torch.save(tree, tmp_path / "file.pth")
-    certificate = convert.convert(tmp_path / "file.pth").certificate
-    assert not certificate.ok
-    assert certificate.leftover == ["layer2.1.gate.weight"]
-
-
-@pytest.mark.parametrize("kind", ["MoCo", "BYOL", "SimCLR", "DenseCL"])
-def test_mmpretrains_own_models_are_read(tmp_path: Path, kind: str) -> None:
-    """The names come from mmpretrain itself."""
-    from mmpretrain.models import build_backbone  # noqa: F401 (registers)
-    from mmpretrain.registry import MODELS
-
-    backbone = {"type": "ResNet", "depth": 18, "norm_cfg": {"type": "BN"}}
-    neck: dict[str, Any] = {"type": "MoCoV2Neck", "in_channels": 512, "hid_channels": 8, "out_channels": 8}
-    head: dict[str, Any] = {"type": "ContrastiveHead", "loss": {"type": "CrossEntropyLoss"}}
-    extra: dict[str, Any] = {"queue_len": 16, "feat_dim": 8} if kind == "MoCo" else {}
-    if kind == "DenseCL":
-        neck = {"type": "DenseCLNeck", "in_channels": 512, "hid_channels": 8, "out_channels": 8, "num_grid": None}
-        extra = {"queue_len": 16, "feat_dim": 8}
-    if kind == "BYOL":
-        linear = {"type": "NonLinearNeck", "in_channels": 512, "hid_channels": 8, "out_channels": 8, "num_layers": 2}
-        predictor = {**linear, "in_channels": 8, "with_avg_pool": False}
-        neck = {**linear, "with_avg_pool": True}
-        head = {"type": "LatentPredictHead", "loss": {"type": "CosineSimilarityLoss"}, "predictor": predictor}
-    parts = {"backbone": backbone, "neck": neck, "head": head, **extra}
-    model = MODELS.build({"type": kind, **parts, "_scope_": "mmpretrain"})
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and tensor.dim() == 1:
-            tensor.uniform_(0.5, 1.5)
-        elif "module." in name and tensor.dim() == 4:
-            tensor.mul_(1.1)
-    torch.save({"meta": {"epoch": 1}, "state_dict": model.state_dict()}, tmp_path / "epoch_1.pth")
-    found = convert.require(convert.convert(tmp_path / "epoch_1.pth"))
-    assert found.certificate.format == "mmselfsup"
-    name = "layer4.1.conv2.weight"
-    assert torch.equal(found.state[name], model.state_dict()[f"backbone.{name}"])
-    if kind != "SimCLR":
-        teacher, prefix = ("target", "target_net") if kind == "BYOL" else ("key", "encoder_k")
-        found = convert.require(convert.convert(tmp_path / "epoch_1.pth", trunk=teacher))
-        assert torch.equal(found.state[name], model.state_dict()[f"{prefix}.module.0.{name}"])
-
-
-@pytest.mark.parametrize("make", [transformers, transformers_classifier])
-def test_a_folder_of_the_hub_tells_its_normalisation(tmp_path: Path, networks: Networks, make: Any) -> None:
-    from safetensors.torch import save_file
-
-    save_file(make(networks), tmp_path / "model.safetensors", {"format": "pt"})
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "resnet", "hidden_act": "relu"}))
-    inputs = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.5, 0.25, 0.2]}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(inputs))
-    found = convert.require(convert.convert(tmp_path / "model.safetensors"))
-    assert (found.mean, found.std) == ((123.675, 116.28, 103.53), (127.5, 63.75, 51.0))
-    (tmp_path / "preprocessor_config.json").write_text("[]")
-    assert convert.convert(tmp_path / "model.safetensors").std == (58.395, 57.12, 57.375)
-
-
-@pytest.mark.parametrize("config", [{"downsample_in_bottleneck": True}, {"hidden_act": "gelu"}])
-def test_transformers_variants_with_the_same_tensors_are_refused(
-    tmp_path: Path, networks: Networks, config: dict[str, Any]
-) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    torch.save(transformers(networks), tmp_path / "pytorch_model.bin")
-    with pytest.raises(DensebenchError, match="its configuration"):
-        convert.convert(tmp_path / "pytorch_model.bin")
 
 
 def test_numbered_children_in_another_order_are_not_certified(tmp_path: Path, networks: Networks) -> None:

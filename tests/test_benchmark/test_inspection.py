@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmark import intake, networks, unserved
 from benchmark.inspection import inspect
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError
@@ -58,6 +60,56 @@ def test_unknown_names_are_shown_with_the_reason(tmp_path: Path, trained_looking
     assert found.prefixes == {"state_dict.encoder.": 110, "queue": 1}
     assert "behind the prefix 'state_dict.encoder.'" in found.problem
     assert found.problem in found.report()
+
+
+SWIN = "a Swin Transformer"
+SWIGLU = "a vision transformer with gated perceptrons (SwiGLU)"
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "what"),
+    [
+        ("timm", "swin_tiny_patch4_window7_224", SWIN),
+        ("timm", "swinv2_cr_tiny_224", None),
+        ("torchvision", "swin_t", SWIN),
+        ("timm", "beit_base_patch16_224", "a BEiT"),
+        ("timm", "convnextv2_tiny", "a ConvNeXt V2"),
+        ("timm", "regnety_016", "a RegNet"),
+        ("torchvision", "regnet_y_400mf", "a RegNet"),
+        ("timm", "densenet121", None),
+    ],
+)
+def test_what_is_not_served_is_named(library: str, name: str, what: str | None) -> None:
+    models = importlib.import_module("timm" if library == "timm" else "torchvision.models")
+    make = models.create_model if library == "timm" else models.get_model
+    tree = networks.bare(lambda: make(name)).state_dict()
+    with pytest.raises(DensebenchError) as error:
+        intake.detect(Path("a.pth"), tree, {}).read(Path("a.pth"), tree, {})
+    assert ("is not served" in error.value.message) == (what is not None)
+    assert (what or "a.pth") in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("layers.0.blocks.0.attn.relative_position_bias_table", SWIN),
+        ("model.layers.2.blocks.5.attn.relative_position_bias_table", SWIN),
+        ("backbone.stages.0.blocks.0.attn.w_msa.relative_position_bias_table", SWIN),  # mmdet's
+        ("swin.encoder.layers.0.blocks.0.attention.self.relative_position_bias_table", SWIN),  # transformers'
+        (
+            "beit.encoder.layer.0.attention.attention.relative_position_bias.relative_position_bias_table",
+            "a BEiT",
+        ),
+        ("blocks.0.mlp.w12.weight", SWIGLU),
+        ("encoder.layer.0.mlp.weights_in.weight", SWIGLU),  # transformers' DINOv2 giant
+        ("trunk._feature_blocks.block1.block1-0.proj.weight", "a RegNet"),  # SEER's
+        ("layer1.0.conv1.weight", None),
+        ("blocks.0.attn.qkv.weight", None),
+        ("layers.0.blocks.0.attn.relative_position_index", None),
+    ],
+)
+def test_signs_of_what_is_not_served(name: str, what: str | None) -> None:
+    assert unserved.seen([name]) == what
 
 
 def test_unreadable_file_is_an_error(tmp_path: Path) -> None:

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from benchmark import cli, convert, outlet
+from benchmark import backbones as families
+from benchmark import certify, cli, convert, outlet
 from benchmark.certify import TARGETS
 from benchmark.export import export
-from benchmark.intake import detectron2, transformers
+from benchmark.hugging_face import resnet as transformers
+from benchmark.intake import detectron2
 from benchmark.outlet import detectron2 as to_detectron2
-from benchmark.outlet import hf_safetensors
-from pretrain import checkpoint
+from pretrain import backbones, checkpoint
 from pretrain.errors import DensebenchError, UsageError
 
 Make = Callable[[str], dict[str, Tensor]]
@@ -91,18 +92,24 @@ def loaded(to: str, out: Path) -> Callable[[Tensor], Tensor]:
         assert content["matching_heuristics"] is True and content["__author__"]
         assert {type(array) for array in content["model"].values()} == {np.ndarray}
         model = {name: torch.from_numpy(np.asarray(array)) for name, array in content["model"].items()}
-        return by_names(model, "stem.conv1", "res{}.{}", "conv{}", "shortcut", first=2, own_norm=True)
-    layers = ("embedder.embedder", "encoder.stages.{}.layers.{}", "layer.{}", "shortcut")
-    return by_names(load_file(out / "model.safetensors"), *layers, first=0, own_norm=False)
+        return by_names(model)
+    network = by_transformers(out)
+    return lambda images: network(images).last_hidden_state
 
 
-def by_names(
-    model: dict[str, Tensor], stem: str, block: str, layer: str, shortcut: str, *, first: int, own_norm: bool
-) -> Callable[[Tensor], Tensor]:
-    """A ResNet-18 after detectron2's names, where a convolution owns its norm, or transformers', where they are a pair.
+def by_transformers(folder: Path, **options: Any) -> Any:
+    """What AutoModel makes of a folder; it finds every tensor it has, and no other."""
+    import transformers
 
-    NOTE: transformers themselves cannot be loaded beside mmpretrain, which patches classes that they no longer have.
-    """
+    network, told = transformers.AutoModel.from_pretrained(
+        folder, local_files_only=True, output_loading_info=True, **options
+    )
+    assert not any(told.values()), told
+    return network.eval()
+
+
+def by_names(model: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
+    """A ResNet-18 after detectron2's names: a convolution owns its norm."""
     used: set[str] = set()
 
     def take(name: str) -> Tensor:
@@ -110,32 +117,90 @@ def by_names(
         return model[name]
 
     def conv(x: Tensor, name: str, stride: int) -> Tensor:
-        kernel = take(f"{name}.weight" if own_norm else f"{name}.convolution.weight")
+        kernel = take(f"{name}.weight")
         x = torch.nn.functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
-        norm = f"{name}.norm" if own_norm else f"{name}.normalization"
         parts = ("running_mean", "running_var", "weight", "bias")
-        return torch.nn.functional.batch_norm(x, *(take(f"{norm}.{part}") for part in parts))
+        return torch.nn.functional.batch_norm(x, *(take(f"{name}.norm.{part}") for part in parts))
 
     def run(images: Tensor) -> Tensor:
-        x = torch.nn.functional.max_pool2d(conv(images, stem, 2).relu(), 3, 2, 1)
-        for stage in range(first, first + 4):
+        x = torch.nn.functional.max_pool2d(conv(images, "stem.conv1", 2).relu(), 3, 2, 1)
+        for stage in range(2, 6):
             for number in (0, 1):
-                name, stride = block.format(stage, number), 1 if stage == first or number else 2
-                low = int(own_norm)
-                inner = conv(
-                    conv(x, f"{name}.{layer.format(low)}", stride).relu(), f"{name}.{layer.format(low + 1)}", 1
-                )
-                projected = any(key.startswith(f"{name}.{shortcut}.") for key in model)
-                x = (inner + (conv(x, f"{name}.{shortcut}", stride) if projected else x)).relu()
+                name, stride = f"res{stage}.{number}", 1 if stage == 2 or number else 2
+                inner = conv(conv(x, f"{name}.conv1", stride).relu(), f"{name}.conv2", 1)
+                projected = any(key.startswith(f"{name}.shortcut.") for key in model)
+                x = (inner + (conv(x, f"{name}.shortcut", stride) if projected else x)).relu()
         assert {name for name in model if "num_batches" not in name} == used
         return x
 
     return run
 
 
+@torch.no_grad()
+def drawn(arch: str, *, scaled: bool) -> dict[str, Tensor]:
+    """Our names of a ViT or ConvNeXt with random numbers, with layer scales or without."""
+    generator = torch.Generator().manual_seed(0)
+    state = backbones.build(arch, 0).state_dict()
+    if not scaled:
+        state = {name: tensor for name, tensor in state.items() if not name.endswith("gamma")}
+    elif arch.startswith("vit"):
+        width = len(state["norm.bias"])
+        state |= {f"blocks.{block}.ls{number}.gamma": torch.ones(width) for block in range(12) for number in (1, 2)}
+    for name, tensor in state.items():
+        if tensor.squeeze().dim() <= 1:
+            tensor.uniform_(-0.5, 0.5, generator=generator).add_(0.0 if name.endswith(("bias", "token")) else 1.0)
+        else:
+            tensor.normal_(std=(2 / tensor[0].numel()) ** 0.5, generator=generator)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("arch", "scaled", "kind"),
+    [
+        ("vit_tiny_patch16", False, "ViTModel"),
+        ("vit_tiny_patch14", True, "Dinov2Model"),
+        ("convnext_tiny", True, "ConvNextModel"),
+        ("convnext_tiny", False, "ConvNextModel"),
+    ],
+)
+@torch.no_grad()
+def test_vits_and_convnexts_for_transformers(tmp_path: Path, arch: str, scaled: bool, kind: str) -> None:
+    state = drawn(arch, scaled=scaled)
+    safetensors.torch.save_file(state, tmp_path / "weights.safetensors", {"format": "pt"})
+    trunk = convert.require(convert.convert(tmp_path / "weights.safetensors", to="mmseg"))
+    notes = export(tmp_path / "weights.safetensors", "hf-safetensors", tmp_path / "hub").notes
+    back = convert.require(convert.convert(tmp_path / "hub", to="mmseg"))
+    assert back.certificate.digest == trunk.certificate.digest
+    assert (back.arch, back.traits) == (trunk.arch, trunk.traits)
+
+    pooler = {"add_pooling_layer": False} if kind == "ViTModel" else {}
+    assert ("add_pooling_layer=False" in notes[0]) == bool(pooler)
+    network = by_transformers(tmp_path / "hub", **pooler)
+    assert type(network).__name__ == kind
+    images = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    target = certify._build("mmseg", arch, families.family(arch).config(arch, size=(224, 224), **trunk.traits))
+    target.load_state_dict(trunk.state, strict=True, assign=True)
+    target.eval()  # mm*'s returns nothing
+    found, expected = network(images).last_hidden_state, target(images)[-1]
+    if arch.startswith("vit"):
+        found = found[:, 1:].transpose(1, 2).unflatten(2, expected.shape[2:])
+    else:  # transformers norms the mean, not the map
+        found = network.layernorm(found.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+
+
+def test_what_transformers_configuration_cannot_say_is_refused(tmp_path: Path) -> None:
+    state = drawn("vit_tiny_patch14", scaled=True) | {"reg_token": torch.ones(1, 4, 192)}
+    safetensors.torch.save_file(state, tmp_path / "weights.safetensors", {"format": "pt"})
+    with pytest.raises(DensebenchError, match="hf-safetensors has no vit_tiny_patch14 with registers: 4"):
+        export(tmp_path / "weights.safetensors", "hf-safetensors", tmp_path / "hub")
+    with pytest.raises(DensebenchError, match="timm has no vit_tiny_patch14 with layer_scale: True, registers: 4"):
+        export(tmp_path / "weights.safetensors", "timm", tmp_path / "out.safetensors")
+
+
 def test_names_there_and_back(trained_looking: Make) -> None:
     names = list(trained_looking("resnet50"))[:-2]
-    for there, back in ((to_detectron2._name, detectron2.rename), (hf_safetensors._name, transformers.rename)):
+    for there, back in ((to_detectron2._name, detectron2.rename), (transformers.name_of, transformers.rename)):
         assert [back(there(name)) for name in names] == names
         assert len({there(name) for name in names}) == len(names) == 318
 
