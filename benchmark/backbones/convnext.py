@@ -21,7 +21,7 @@ HEADS = ("head.fc.", "classifier.2.")
 STAGES = ("C2", "C3", "C4", "C5")
 REGISTERS = ("benchmark.trunks.targets",)
 INIT = "trunc_normal"
-CUTS_AND_DILATES = False
+CUTS = DILATES = False
 
 _BLOCK = re.compile(r"(?:stages\.(\d)\.blocks|features\.(\d))\.(\d+)\.(.+)")
 _IN_BLOCK = {

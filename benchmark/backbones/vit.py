@@ -17,7 +17,7 @@ HEADS = ("head.weight", "head.bias", "heads.head.")
 STAGES = ("1/4", "2/4", "3/4", "4/4")  # the share of the blocks that are passed
 REGISTERS = ("benchmark.trunks.targets",)
 INIT = "trunc_normal"
-CUTS_AND_DILATES = False
+CUTS = DILATES = False
 POSITIONS = "pos_embed"  # the mm* name
 _METHOD = "bicubic, without antialiasing"
 
