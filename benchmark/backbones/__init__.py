@@ -55,7 +55,7 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def landmarks() -> list[str]:
-    """Return the names of first convolutions, of which every trunk has one; those that end in another stand before it."""
+    """Return the names of first convolutions, of which every trunk has one; longer names stand first."""
     return sorted({name for module in _families() for name in module.LANDMARKS}, key=lambda name: (-len(name), name))
 
 
