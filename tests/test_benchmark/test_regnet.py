@@ -98,7 +98,7 @@ def test_vissls_names_are_read_as_timm_reads_them(state: State) -> None:
 SWAPS = [
     ("s3.b2.conv1.conv.weight", "s3.b3.conv1.conv.weight"),
     ("s2.b1.conv1.bn.running_var", "s2.b1.conv2.bn.running_var"),
-    ("s4.b1.downsample.bn.bias", "s4.b1.conv3.bn.bias"),
+    ("s4.b1.downsample.bn.weight", "s4.b1.conv3.bn.weight"),
     ("s1.b1.se.fc2.bias", "s1.b1.conv3.bn.bias"),
 ]
 
