@@ -279,7 +279,7 @@ CONVNEXT_SWAPS = [
 ]
 NAVIT_SWAPS = [
     ("encoder.pos_row", "encoder.pos_column"),
-    ("encoder.blocks.4.q_norm.weight", "encoder.blocks.4.k_norm.weight"),
+    ("encoder.blocks.4.norm1.weight", "encoder.blocks.4.norm2.weight"),
     ("encoder.blocks.11.norm2.weight", "encoder.norm.weight"),
 ]
 SWAPS = [(vit, VIT, VIT_SWAPS), (convnext, CONVNEXT, CONVNEXT_SWAPS), (navit, NAVIT, NAVIT_SWAPS)]
