@@ -224,7 +224,10 @@ def _torchvision_regnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
 def _vissl_regnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     from benchmark.classy_network import ClassyRegNet
 
-    return ClassyRegNet(tensors)
+    try:
+        return ClassyRegNet(tensors)
+    except KeyError as error:  # names of two libraries, mixed
+        raise RuntimeError(f"a block under VISSL's names lacks {error}.") from error
 
 
 def _own(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:

@@ -125,6 +125,12 @@ def test_a_lost_tensor_is_named_and_a_network_without_excitation_is_none(
         convert.convert(saved(tmp_path, NAMINGS[naming](bare)))
 
 
+def test_two_namings_in_one_block_are_refused(tmp_path: Path, state: State) -> None:
+    mixed = NAMINGS["general"](state)
+    mixed["s2.b2.conv1.conv.weight"] = mixed.pop("res3.block2-1.f.a.0.weight")
+    refused(saved(tmp_path, mixed), "a block under VISSL's names lacks 'f.a.0.weight'")
+
+
 BY_VISSL = {
     "conv1.conv": "f.a.0",
     "conv1.bn": "f.a.1",
