@@ -38,6 +38,11 @@ DILATES = True
 _BLOCK = re.compile(r"(?:trunk_output\.block|res)\d\.block(\d)-(\d+)\.(.+)")
 _STEM = re.compile(r"(?:conv1\.)?stem\.([01])\.(\w+)")
 _WIDTH = "s{}.b1.conv1.conv.weight"
+_OUTPUT_STRIDES: dict[tuple[int, ...], int] = {  # of the stages' strides and dilations
+    (1, 2, 2, 2, 1, 1, 1, 1): 32,
+    (1, 2, 2, 1, 1, 1, 1, 2): 16,
+    (1, 2, 1, 1, 1, 1, 2, 4): 8,
+}
 _IN_BLOCK = {
     "f.a.0": "conv1.conv",
     "f.a.1": "conv1.bn",
@@ -111,9 +116,8 @@ def config(
     Raises:
         UsageError: Strides and dilations are not those of an output stride of 8, 16 or 32.
     """
-    dilated = {(1, 1, 1, 1): 32, (1, 1, 1, 2): 16, (1, 1, 2, 4): 8}.get(tuple(dilations))
-    whole = {32: (1, 2, 2, 2), 16: (1, 2, 2, 1), 8: (1, 2, 1, 1)}
-    if dilated is None or whole[dilated] != tuple(strides) or (dilated < 32 and not contract_dilation):
+    stride = _OUTPUT_STRIDES.get((*strides, *dilations))
+    if stride is None or (stride < 32 and not contract_dilation):
         raise UsageError(
             f"{arch} cannot have strides {tuple(strides)} with dilations {tuple(dilations)} and contract_dilation "
             f"{contract_dilation}.",
@@ -122,7 +126,7 @@ def config(
     return {
         "type": "RegNetY",
         "arch": arch,
-        "output_stride": dilated,
+        "output_stride": stride,
         "out_indices": tuple(out_indices),
         "norm_cfg": dict(norm_cfg or {"type": "BN", "requires_grad": True}),
         "norm_eval": norm_eval,

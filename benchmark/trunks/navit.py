@@ -36,8 +36,9 @@ class PackedNaViT(BaseModule):
         patch = self.encoder.patch
         images = stretched(images, patch)
         height, width = self.encoder.grid(images)
-        patches = images.unflatten(3, (width, patch)).unflatten(2, (height, patch))  # (B, 3, h, p, w, p)
+        patches = images.reshape(len(images), 3, height, patch, width, patch)
         row = torch.arange(height, device=images.device).repeat_interleave(width)
         column = torch.arange(width, device=images.device).repeat(height)
         quarters = self.encoder.quarters(patches.transpose(2, 3).flatten(3), None, row[None], column[None])
-        return tuple(quarters[index].transpose(1, 2).unflatten(2, (height, width)) for index in self.out_indices)
+        maps = [tokens.transpose(1, 2).reshape(len(images), -1, height, width) for tokens in quarters]
+        return tuple(maps[index] for index in self.out_indices)

@@ -8,7 +8,7 @@ from typing import Any
 import mmengine.registry
 import timm
 from mmengine.model import BaseModule
-from timm.layers import convert_sync_batchnorm
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -35,11 +35,11 @@ class RegNetY(BaseModule):
         norm_eval: bool,
     ) -> None:
         super().__init__()
-        network = timm.create_model(
+        network: Any = timm.create_model(
             arch, pretrained=False, num_classes=0, output_stride=output_stride, zero_init_last=False
         )
         if norm_cfg["type"] == "SyncBN":
-            network = convert_sync_batchnorm(network)
+            network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         self.stem = network.stem
         self.s1, self.s2, self.s3, self.s4 = network.s1, network.s2, network.s3, network.s4
         self.out_indices = tuple(out_indices)

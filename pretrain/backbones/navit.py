@@ -90,7 +90,7 @@ class NaViT(Backbone):
         height, width = self.grid(images)
         rows, columns = self.pos_row[:height], self.pos_column[:width]
         tokens = self.patch_embed(images).flatten(2).transpose(1, 2) + (rows[:, None] + columns[None]).flatten(0, 1)
-        return [after.transpose(1, 2).unflatten(2, (height, width)) for after in self._run(tokens, None)]
+        return [after.transpose(1, 2).reshape(len(images), -1, height, width) for after in self._run(tokens, None)]
 
     def _run(self, tokens: Tensor, own: Tensor | None) -> list[Tensor]:
         found, quarter = [], len(self.blocks) // 4
