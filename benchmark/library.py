@@ -1,4 +1,4 @@
-"""The networks that plain names belong to, as timm or torchvision build them: what a conversion is held against.
+"""The networks that plain names belong to, as their libraries build them: what a conversion is held against.
 
 Each is loaded strictly with every tensor that a file has for it, its classifier's among them, and runs to four maps.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmark import backbones
 from benchmark.networks import filled
-from benchmark.source import outputs_of
+from benchmark.source import outputs_of, own_maps
 from pretrain.backbones import build
 from pretrain.backbones.vit import resize_positions
 
@@ -25,7 +25,7 @@ def network(library: str, arch: str, tensors: Mapping[str, Tensor]) -> nn.Module
     """Build a library's network in eval mode with these tensors.
 
     Args:
-        library: "timm" or "torchvision"; a ResNet that it lacks is taken from timm or is our own.
+        library: One of the family's `LANDMARKS`; a ResNet that torchvision lacks is taken from timm or is our own.
         arch: A name of `benchmark.backbones.names()`.
         tensors: The network's, its classifier's among them, under the library's names without prefix.
 
@@ -39,6 +39,10 @@ def network(library: str, arch: str, tensors: Mapping[str, Tensor]) -> nn.Module
         ("vit", "torchvision"): _torchvision_vit,
         ("convnext", "timm"): _timm_convnext,
         ("convnext", "torchvision"): _torchvision_convnext,
+        ("regnet", "timm"): _timm_regnet,
+        ("regnet", "torchvision"): _torchvision_regnet,
+        ("regnet", "vissl"): _vissl_regnet,
+        ("navit", "densebench"): _own,
     }[_family(arch), library]
     return filled(lambda: make(arch, tensors), tensors)
 
@@ -52,6 +56,10 @@ def stage_maps(library: str, arch: str, network: nn.Module, images: Tensor) -> l
         ("vit", "torchvision"): _torchvision_vit_maps,
         ("convnext", "timm"): _timm_convnext_maps,
         ("convnext", "torchvision"): _torchvision_convnext_maps,
+        ("regnet", "timm"): outputs_of("s1", "s2", "s3", "s4"),
+        ("regnet", "torchvision"): outputs_of(*(f"trunk_output.block{stage}" for stage in range(1, 5))),
+        ("regnet", "vissl"): outputs_of("res2", "res3", "res4", "res5"),
+        ("navit", "densebench"): own_maps,
     }[_family(arch), library]
     return run(network, images)
 
@@ -190,3 +198,37 @@ def _torchvision_convnext(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module
 def _torchvision_convnext_maps(network: Any, images: Tensor) -> list[Tensor]:
     *maps, last = outputs_of("features.1", "features.3", "features.5", "features.7")(network, images)
     return [*maps, network.classifier[0](last)]
+
+
+def _timm_regnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    import timm
+
+    model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=_classes(tensors, "head.fc.weight"))
+    return model
+
+
+def _torchvision_regnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    import torchvision
+
+    from benchmark.intake.torchvision import NAMES
+
+    if arch not in NAMES:
+        raise RuntimeError(f"torchvision has no {arch} of its own.")
+    classes = _classes(tensors, "fc.weight")
+    model: nn.Module = torchvision.models.get_model(NAMES[arch], weights=None, num_classes=classes or 1)
+    if not classes:
+        model.fc = nn.Identity()
+    return model
+
+
+def _vissl_regnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    from benchmark.classy_network import ClassyRegNet
+
+    try:
+        return ClassyRegNet(tensors)
+    except KeyError as error:  # names of two libraries, mixed
+        raise RuntimeError(f"a block under VISSL's names lacks {error}.") from error
+
+
+def _own(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    return build(arch, seed=0)

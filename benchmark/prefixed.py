@@ -85,8 +85,9 @@ class Naming:
         if wanted is None:
             self._hold_to_the_order(path, tree, taken)
         named = self.join(self._trunk(tree, taken))
-        arch, library = backbones.identify(named), backbones.library_of(named)
-        if arch is None or library is None:
+        arch = backbones.identify(named)
+        library = arch and backbones.library_of(arch, named)
+        if not arch or not library:
             raise unserved.refusal(f"{path}: the {taken.name} of this {self.format} file", named)
         heads = (*self.heads, *backbones.family(arch).HEADS)
         tensors, notes = fill_counters({name: one for name, one in named.items() if not name.startswith(heads)})
@@ -127,7 +128,7 @@ class Naming:
     def _is_there(self, tree: Mapping[str, Any], trunk: Trunk) -> bool:
         if self.landmark is not None:
             return trunk.prefix + self.landmark in _inside(tree, trunk.container)
-        return backbones.library_of(self._trunk(tree, trunk)) is not None
+        return not self._trunk(tree, trunk).keys().isdisjoint(backbones.landmarks())
 
     def _hold_to_the_order(self, path: Path, tree: Mapping[str, Any], taken: Trunk) -> None:
         """Refuse to take a network only because a better one is damaged."""

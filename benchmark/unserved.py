@@ -12,7 +12,7 @@ _SIGNS = (  # of authors' code, timm, torchvision, transformers and mm*; the fir
     (r"(layers|stages|features)\.\d+\.(blocks\.)?\d+\..*relative_position_bias_table", "a Swin Transformer"),
     (r"(blocks|layer|layers)\.\d+\..*relative_position_bias_table", "a BEiT"),
     (r"(blocks|stages\.\d+|layers)\.\d+\.(mlp\.)?grn\.", "a ConvNeXt V2"),
-    (r"trunk_output\.block\d|_feature_blocks\.block\d|(^|\.)s\d\.b\d+\.conv1\.", "a RegNet"),
+    (r"trunk_output\.block\d|res\d\.block\d-|(^|\.)s\d\.b\d+\.conv1\.", "a RegNet (RegNetX, or another size of RegNetY)"),
     (r"mlp\.(w12|weights_in|gate_proj)\.", "a vision transformer with gated perceptrons (SwiGLU)"),
 )
 

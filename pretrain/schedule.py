@@ -65,7 +65,7 @@ def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
 def _layer(name: str) -> int | None:
     """Return which of the backbone's layers a parameter belongs to: 0 for the stem; None for what follows them."""
     _, in_backbone, rest = name.rpartition("backbone.")
-    found = re.match(r"blocks\.(\d+)\.|layer(\d)\.|stages\.(\d)", rest)
+    found = re.match(r"blocks\.(\d+)\.|(?:layer|s)(\d)\.|stages\.(\d)", rest)
     if found:
         block, stage, convnext_stage = found.groups()
         return int(stage) if stage else int(block or convnext_stage) + 1

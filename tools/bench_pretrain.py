@@ -4,6 +4,8 @@
     python tools/bench_pretrain.py views --images DIR    DenseCL's two views of a file beside lightly's and mmpretrain's
     python tools/bench_pretrain.py steps                 training steps beside lightly's, mmpretrain's, and the bare
                                                          passes through the backbone (see tools/bench_steps.py)
+    python tools/bench_pretrain.py navit                 NaViT on packed sequences beside padded batches
+                                                         (see tools/bench_navit.py)
 
 Speeds are images per second of this process's CPU time, medians over rounds in which all take their turn; ratios are
 medians of the rounds' ratios. mmpretrain's views are not yet normalised: its model does that.
@@ -131,20 +133,26 @@ def best_overlap(found: np.ndarray, expected: np.ndarray) -> float:
 def main() -> None:
     """Read the arguments and run one benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("masks", "views", "steps"))
+    parser.add_argument("what", choices=("masks", "views", "steps", "navit"))
     parser.add_argument("--images", help="masks, views: a folder or a list of images")
     parser.add_argument("--count", type=int, default=30, help="masks, views: so many of the images")
-    parser.add_argument("--rounds", type=int, default=15, help="views, steps: turns of each")
+    parser.add_argument("--rounds", type=int, default=15, help="views, steps, navit: turns of each")
     parser.add_argument("--methods", nargs="+", help="steps: only these methods")
-    parser.add_argument("--batch", type=int, default=64, help="steps: images in a batch")
+    parser.add_argument("--batch", type=int, help="steps, navit: images in a batch; by default 64, of navit 32")
     parser.add_argument("--queue", type=int, default=4096, help="steps: keys in a queue")
+    parser.add_argument("--arch", default="navit_tiny_patch16", help="navit: the architecture")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     if arguments.what == "steps":
         import bench_steps
 
-        bench_steps.run(alternate, arguments.methods, arguments.batch, arguments.queue, arguments.rounds)
+        bench_steps.run(alternate, arguments.methods, arguments.batch or 64, arguments.queue, arguments.rounds)
+        return
+    if arguments.what == "navit":
+        import bench_navit
+
+        bench_navit.run(alternate, arguments.arch, arguments.batch or 32, arguments.rounds)
         return
     if arguments.images is None:
         parser.error(f"{arguments.what} needs --images")

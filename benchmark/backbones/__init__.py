@@ -5,9 +5,10 @@ A family has
 - `identify(tensors)`: the architecture that plain names and shapes show;
 - `config(arch, size=..., **traits, **asked)`: the mm* backbone for images of `size`, as a protocol for ResNets asks;
 - `channels(arch)` and `strides(arch)` of the four maps, and `STAGES`, what a certificate calls them;
-- `LANDMARKS`: the first convolution's name and whose naming it is; `HEADS`: beginnings of a linear classifier's names;
+- `LANDMARKS`: the first convolution's name, and the library whose naming it is and whose network proves a conversion;
+- `HEADS`: beginnings of a linear classifier's names;
 - `REGISTERS`: the modules that register the mm* backbones which mm* lack;
-- `CUTS_AND_DILATES`: whether the last stage can be cut off for a box head, and the last two be dilated;
+- `CUTS`: whether the last stage can be cut off for a box head; `DILATES`: whether the last two can be dilated;
 - `values(arch)`: what else `$names` of a protocol stand for;
 - `INIT`: what `pretrain.backbones` draws its weights from;
 - `traits(tensors)`: what a network has or lacks beyond its architecture, as plain names show it; given to `config`;
@@ -53,14 +54,14 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
     return next((arch for arch in found if arch is not None), None)
 
 
-def landmarks() -> dict[str, str]:
-    """Return the names of first convolutions, of which every trunk has one, and the library that names them so."""
-    return {name: library for module in _families() for name, library in module.LANDMARKS.items()}
+def landmarks() -> list[str]:
+    """Return the names of first convolutions, of which every trunk has one; longer names stand first."""
+    return sorted({name for module in _families() for name in module.LANDMARKS}, key=lambda name: (-len(name), name))
 
 
-def library_of(names: Iterable[str]) -> str | None:
-    """Tell whose names these are, "timm" or "torchvision"; None where no first convolution is among them."""
-    known = landmarks()
+def library_of(arch: str, names: Iterable[str]) -> str | None:
+    """Tell whose names of an architecture these are, such as "timm"; None where no first convolution is among them."""
+    known = family(arch).LANDMARKS
     return next((known[name] for name in names if name in known), None)
 
 

@@ -21,7 +21,7 @@ HEADS = ("head.fc.", "classifier.2.")
 STAGES = ("C2", "C3", "C4", "C5")
 REGISTERS = ("benchmark.trunks.targets",)
 INIT = "trunc_normal"
-CUTS_AND_DILATES = False
+CUTS = DILATES = False
 EPS = 1e-6  # of the layer norms; transformers' final one has 1e-12
 
 _BLOCK = re.compile(r"(?:stages\.(\d)\.blocks|features\.(\d))\.(\d+)\.(.+)")

@@ -28,7 +28,7 @@ HEADS = ("fc.weight", "fc.bias")
 STAGES = ("C2", "C3", "C4", "C5")
 REGISTERS = ("benchmark.trunks.deep", "benchmark.trunks.same_padding")
 INIT = "kaiming_fan_out"
-CUTS_AND_DILATES = True
+CUTS = DILATES = True
 
 
 def blocks(arch: str) -> tuple[int, int, int, int]:

@@ -17,7 +17,7 @@ HEADS = ("head.weight", "head.bias", "heads.head.")
 STAGES = ("1/4", "2/4", "3/4", "4/4")  # the share of the blocks that are passed
 REGISTERS = ("benchmark.trunks.targets",)
 INIT = "trunc_normal"
-CUTS_AND_DILATES = False
+CUTS = DILATES = False
 POSITIONS = "pos_embed"  # the mm* name
 EPS = 1e-6  # of the layer norms, in timm, torchvision, DINO, MAE and DINOv2; transformers' ViTs have 1e-12
 _METHOD = "bicubic, without antialiasing"

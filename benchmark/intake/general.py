@@ -61,7 +61,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
 
 def _trunks(tree: Mapping[str, Any]) -> list[Trunk]:
     """Return every place with a whole network, named by its container and prefix."""
-    found, landmarks = [], tuple(backbones.landmarks())
+    found, landmarks = [], backbones.landmarks()
     for container, state in _mappings(tree, ()):
         names = {str(name): value for name, value in state.items()}
         for name in names:

@@ -1,4 +1,4 @@
-"""timm's names: published safetensors files, its trainer's checkpoints, and plain state dicts of ViTs and ConvNeXts.
+"""timm's names: published safetensors files, its trainer's checkpoints, and plain state dicts of all but ResNets.
 
 A plain ResNet has torchvision's names in timm too, so only timm's own containers tell them apart. Many code bases
 (DINO, MAE) name their ViTs as timm does. The network that proves the conversion is built by timm.
@@ -18,7 +18,7 @@ from benchmark.source import Source, StateDict, built_by, fill_counters, open_st
 
 REFINES = ("torchvision",)
 CONTAINERS = ("state_dict_ema", "state_dict", "model")  # timm itself prefers the averaged weights
-OWN = ("patch_embed.proj.weight", "stem.0.weight")  # of a ViT, a ConvNeXt
+OWN = ("patch_embed.proj.weight", "stem.0.bias", "stem.conv.weight")  # of a ViT, a ConvNeXt, a RegNetY
 LANDMARKS = ("conv1.weight", *OWN)
 
 
@@ -67,7 +67,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         trunk=averaged,
         candidates=[name for name in CONTAINERS if averaged and name in tree],
         why="timm itself takes the averaged weights" if averaged else "the only one",
-        evidence="timm's names of a ViT or ConvNeXt"
+        evidence="timm's names of a ViT, ConvNeXt or RegNetY"
         if any(name in tensors for name in OWN)
         else "plain names in safetensors marked 'pt', or in a trainer's file with 'version' and 'arch'",
         reasons=dict.fromkeys(left_out, "the classifier"),

@@ -11,9 +11,18 @@ from benchmark.intake import no_format, single
 from benchmark.source import Source, built_by, fill_counters, open_state_dict
 
 CONTAINERS = ("state_dict", "model")
-LANDMARKS = ("conv1.weight", "conv_proj.weight", "features.0.0.weight")  # of a ResNet, a ViT, a ConvNeXt
+# of a ResNet, a ViT, a ConvNeXt, a RegNetY (whose stem is called as that of timm's ConvNeXt)
+LANDMARKS = ("conv1.weight", "conv_proj.weight", "features.0.0.weight", "trunk_output.block1.block1-0.f.a.0.weight")
 
-NAMES = {"vit_base_patch16": "vit_b_16", "vit_large_patch16": "vit_l_16"}  # torchvision's, where they are others
+NAMES = {  # torchvision's, where they are others
+    "vit_base_patch16": "vit_b_16",
+    "vit_large_patch16": "vit_l_16",
+    "regnety_004": "regnet_y_400mf",
+    "regnety_016": "regnet_y_1_6gf",
+    "regnety_160": "regnet_y_16gf",
+    "regnety_320": "regnet_y_32gf",
+    "regnety_1280": "regnet_y_128gf",
+}
 
 # Files that torchvision published before it had weight enums.
 _FORMER = (

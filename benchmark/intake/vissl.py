@@ -1,4 +1,4 @@
-"""VISSL's training checkpoints (facebookresearch/vissl); its converted files have torchvision's names."""
+"""VISSL's training checkpoints (facebookresearch/vissl): ResNets under torchvision's names, and SEER's RegNetYs."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ import torch
 
 from benchmark import backbones
 from benchmark.certify import Backbone
+from benchmark.intake.torchvision import NAMES
+from benchmark.networks import bare
 from benchmark.outlet import ends_in, named
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
@@ -33,12 +35,11 @@ def write(path: Path, trunk: Backbone) -> list[str]:
     import torchvision
 
     family = backbones.family(trunk.arch)
-    name, size = _name(trunk.arch), family.image_size(trunk.arch, trunk.state)
+    name, size = NAMES.get(trunk.arch, trunk.arch), family.image_size(trunk.arch, trunk.state)
     if name not in torchvision.models.list_models():
         raise DensebenchError(f"torchvision has no {trunk.arch}.")
     options = {} if size is None else {"image_size": size[0]}
-    with torch.device("meta"):
-        network = torchvision.models.get_model(name, weights=None, **options)
+    network = bare(lambda: torchvision.models.get_model(name, weights=None, **options))
     wanted = {key: one for key, one in network.state_dict().items() if not key.startswith(family.HEADS)}
     tensors = named(trunk, wanted, family.rename)
     with replacing(path) as temporary:
@@ -46,10 +47,3 @@ def write(path: Path, trunk: Backbone) -> list[str]:
     sized = "".join(f"{option}={value}" for option, value in options.items())
     heads = ", ".join(family.HEADS)
     return [f"Load it into torchvision.models.{name}({sized}); only the classifier ({heads}) is not in it."]
-
-
-def _name(arch: str) -> str:
-    """Return torchvision's name: vit_base_patch16 is vit_b_16; others are called alike."""
-    _, _, size_patch = arch.partition("vit_")
-    size, _, patch = size_patch.partition("_patch")
-    return f"vit_{size[0]}_{patch}" if size_patch else arch

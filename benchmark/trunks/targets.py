@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import mmengine.registry
 import torch
-import torch.nn.functional as F
 from mmpretrain.models.backbones import ConvNeXt, VisionTransformer
 from torch import Tensor, nn
+
+from benchmark.trunks.stretch import stretched
 
 
 class Registers(nn.Module):
@@ -42,11 +42,7 @@ class FittedViT(VisionTransformer):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return maps (B, D, h, w) that cover the (B, 3, H, W) images exactly."""
-        patch = self.patch_embed.projection.kernel_size[0]
-        size = [math.ceil(side / patch) * patch for side in images.shape[-2:]]
-        if size != list(images.shape[-2:]):
-            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
-        maps: tuple[Tensor, ...] = super().forward(images)
+        maps: tuple[Tensor, ...] = super().forward(stretched(images, self.patch_embed.projection.kernel_size[0]))
         return maps
 
     def _format_output(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -49,23 +49,25 @@ class NaViT(Backbone):
                 nn.init.trunc_normal_(parameter, std=0.02)
 
     def encode(self, sequences: Tensor, owner: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Return the final-normed tokens of packed sequences: (S, L, D).
+        """Return the final-normed tokens of packed sequences, (S, L, D); the arguments are those of `quarters`."""
+        return self.quarters(sequences, owner, row, column)[-1]
+
+    def quarters(self, sequences: Tensor, owner: Tensor | None, row: Tensor, column: Tensor) -> list[Tensor]:
+        """Return the tokens of packed sequences after each quarter of the blocks, (S, L, D); the last final-normed.
 
         Args:
             sequences: L patches side by side as an image, (S, 3, p, L p).
-            owner: The image each patch belongs to, (S, L); padding has a number of its own.
+            owner: The image each patch belongs to, (S, L); padding has a number of its own. None where a sequence is
+                one image.
             row: The patch's row in its image, (S, L).
             column: Its column, (S, L).
         """
         tokens = self.patch_embed(sequences).flatten(2).transpose(1, 2) + self.pos_row[row] + self.pos_column[column]
-        own = (owner[:, :, None] == owner[:, None])[:, None]  # (S, 1, L, L)
-        for block in self.blocks:
-            tokens = block(tokens, own)
-        encoded: Tensor = self.norm(tokens)
-        return encoded
+        own = None if owner is None else (owner[:, :, None] == owner[:, None])[:, None]  # (S, 1, L, L)
+        return self._run(tokens, own)
 
-    def stages(self, images: Tensor) -> list[Tensor]:
-        """Return the tokens after each quarter of the blocks as (B, D, H / p, W / p); the last final-normed.
+    def grid(self, images: Tensor) -> tuple[int, int]:
+        """Return how many rows and columns of patches (B, 3, H, W) images have.
 
         Raises:
             DensebenchError: A side is no multiple of the patch's, or too long.
@@ -77,16 +79,26 @@ class NaViT(Backbone):
                 f"Images of {height} x {width} pixels cannot be read in patches of {self.patch} x {self.patch}.",
                 f"Choose sides that are multiples of {self.patch} and at most {longest}.",
             )
-        maps = self.patch_embed(images)  # (B, D, h, w)
-        rows, columns = self.pos_row[: maps.shape[2]], self.pos_column[: maps.shape[3]]
-        tokens = maps.flatten(2).transpose(1, 2) + (rows[:, None] + columns[None]).flatten(0, 1)
+        return height // self.patch, width // self.patch
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """Return the tokens after each quarter of the blocks as (B, D, H / p, W / p); the last final-normed.
+
+        Raises:
+            DensebenchError: As `grid` does.
+        """
+        height, width = self.grid(images)
+        rows, columns = self.pos_row[:height], self.pos_column[:width]
+        tokens = self.patch_embed(images).flatten(2).transpose(1, 2) + (rows[:, None] + columns[None]).flatten(0, 1)
+        return [after.transpose(1, 2).reshape(len(images), -1, height, width) for after in self._run(tokens, None)]
+
+    def _run(self, tokens: Tensor, own: Tensor | None) -> list[Tensor]:
         found, quarter = [], len(self.blocks) // 4
         for number, block in enumerate(self.blocks, start=1):
-            tokens = block(tokens, None)
+            tokens = block(tokens, own)
             if number % quarter == 0:
-                normed = self.norm(tokens) if number == len(self.blocks) else tokens
-                found.append(normed.transpose(1, 2).unflatten(2, maps.shape[2:]))
-        return found
+                found.append(tokens)
+        return [*found[:3], self.norm(tokens)]
 
 
 class _Block(nn.Module):

@@ -16,11 +16,11 @@ torch.set_num_threads(1)
 
 @functools.cache
 def _trained_looking(arch: str) -> dict[str, Tensor]:
-    """A ResNet with its head whose norm layers vary as a trained network's do."""
+    """A network with its head whose norm layers vary as a trained network's do."""
     import torchvision
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(len(arch) + int(arch.removeprefix("resnet")))
+        torch.manual_seed(len(arch) + int("".join(filter(str.isdigit, arch))))
         state: dict[str, Tensor] = torchvision.models.get_model(arch).state_dict()
         for name, tensor in state.items():
             if name.endswith("num_batches_tracked"):

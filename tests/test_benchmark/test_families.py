@@ -1,4 +1,4 @@
-"""ViTs, ConvNeXts and wide ResNets: they convert with proof, and whatever is wrong in them is refused."""
+"""ViTs, ConvNeXts, NaViTs and wide ResNets: they convert with proof, and whatever is wrong in them is refused."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from torch import Tensor
 
 import pretrain.backbones
 from benchmark import backbones, convert
-from benchmark.backbones import convnext, vit
+from benchmark.backbones import convnext, navit, vit
 from benchmark.inspection import inspect
 from benchmark.quiet import quiet
 from pretrain import checkpoint
 from pretrain.backbones.vit import resize_positions
+from pretrain.errors import DensebenchError
 
 State = dict[str, Tensor]
-VIT, CONVNEXT = "vit_tiny_patch16", "convnext_tiny"
+VIT, CONVNEXT, NAVIT = "vit_tiny_patch16", "convnext_tiny", "navit_tiny_patch16"
 
 
 @torch.no_grad()
@@ -38,7 +39,7 @@ def randomised(network: torch.nn.Module, seed: int = 0) -> State:
 
 @pytest.fixture(scope="module")
 def own() -> dict[str, State]:
-    return {arch: randomised(pretrain.backbones.build(arch, 0)) for arch in (VIT, CONVNEXT)}
+    return {arch: randomised(pretrain.backbones.build(arch, 0)) for arch in (VIT, CONVNEXT, NAVIT)}
 
 
 def saved(folder: Path, state: State, arch: str) -> Path:
@@ -55,8 +56,7 @@ def certified(path: Path, to: Any = "mmseg") -> convert.Backbone:
 
 
 def test_both_halves_know_the_same_architectures() -> None:
-    served = [arch for arch in pretrain.backbones.names() if not arch.startswith("navit")]  # no mm* half yet
-    assert sorted(backbones.names()) == sorted(served)
+    assert sorted(backbones.names()) == sorted(pretrain.backbones.names())
     with torch.device("meta"):
         for arch in backbones.names():
             network = pretrain.backbones.build(arch)
@@ -69,7 +69,7 @@ def test_both_halves_know_the_same_architectures() -> None:
 # ---- our own checkpoints, and the control rows
 
 
-@pytest.mark.parametrize("arch", [VIT, CONVNEXT])
+@pytest.mark.parametrize("arch", [VIT, CONVNEXT, NAVIT])
 def test_our_own_checkpoints_are_certified_for_both_packages(tmp_path: Path, own: dict[str, State], arch: str) -> None:
     path = saved(tmp_path, own[arch], arch)
     for to in ("mmdet", "mmseg"):
@@ -81,7 +81,7 @@ def test_our_own_checkpoints_are_certified_for_both_packages(tmp_path: Path, own
     assert certificate.position_embedding == ("14x14, as they are" if arch == VIT else None)
 
 
-@pytest.mark.parametrize("arch", [VIT, CONVNEXT, "resnet50x2"])
+@pytest.mark.parametrize("arch", [VIT, CONVNEXT, NAVIT, "resnet50x2"])
 def test_a_random_init_is_certified_as_such(arch: str) -> None:
     certificate = convert.require(convert.random_init(arch, 1, to="mmseg")).certificate
     assert certificate.digest == f"random:{arch}:{backbones.family(arch).INIT}"
@@ -277,11 +277,15 @@ CONVNEXT_SWAPS = [
     ("stages.0.0.depthwise_conv.weight", "stages.0.1.depthwise_conv.weight"),
     ("stages.1.0.gamma", "stages.1.0.norm.weight"),
 ]
+NAVIT_SWAPS = [
+    ("encoder.pos_row", "encoder.pos_column"),
+    ("encoder.blocks.4.norm1.weight", "encoder.blocks.4.norm2.weight"),
+    ("encoder.blocks.11.norm2.weight", "encoder.norm.weight"),
+]
+SWAPS = [(vit, VIT, VIT_SWAPS), (convnext, CONVNEXT, CONVNEXT_SWAPS), (navit, NAVIT, NAVIT_SWAPS)]
 
 
-@pytest.mark.parametrize(
-    "family, arch, swap", [(vit, VIT, one) for one in VIT_SWAPS] + [(convnext, CONVNEXT, one) for one in CONVNEXT_SWAPS]
-)
+@pytest.mark.parametrize("family, arch, swap", [(family, arch, one) for family, arch, all in SWAPS for one in all])
 def test_rename_tables_that_swap_two_layers_of_one_shape(
     tmp_path: Path,
     own: dict[str, State],
@@ -351,6 +355,47 @@ def test_a_wrong_eps_of_the_norms(tmp_path: Path, own: dict[str, State], monkeyp
     wrong = {"type": "LN", "eps": 1e-5}  # mmseg's
     monkeypatch.setattr(vit, "config", lambda arch, **options: {**plain(arch, **options), "norm_cfg": wrong})
     refused(path, "converted one differ: 1/4")
+
+
+def test_rows_and_columns_of_a_navit_that_are_counted_otherwise(
+    tmp_path: Path, own: dict[str, State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scaled to the image, exchanged, and patches read column by column; the dense maps show each."""
+    path = saved(tmp_path, own[NAVIT], NAVIT)
+    from pretrain.backbones.navit import NaViT
+
+    plain = NaViT.quarters
+    for wrong in (
+        lambda self, patches, owner, row, column: plain(self, patches, owner, row * 2, column),
+        lambda self, patches, owner, row, column: plain(self, patches, owner, column, row),
+        lambda self, patches, owner, row, column: plain(self, patches.flip(3), owner, row, column),
+    ):
+        monkeypatch.setattr(NaViT, "quarters", wrong)
+        refused(path, "converted one differ: 1/4")
+    monkeypatch.setattr(NaViT, "quarters", plain)
+    certified(path)
+    refused(saved(tmp_path, {name: one for name, one in own[NAVIT].items() if name != "pos_column"}, NAVIT), "pos_col")
+
+
+@torch.no_grad()
+def test_a_navit_takes_images_of_any_size(own: dict[str, State]) -> None:
+    with quiet():
+        from benchmark.trunks.navit import PackedNaViT
+    network = PackedNaViT(NAVIT, (1, 3))
+    network.load_state_dict({navit.rename(name): one for name, one in own[NAVIT].items()}, strict=True)
+    images = torch.rand(2, 3, 100, 33)
+    maps = network(images)
+    assert [tuple(one.shape) for one in maps] == [(2, 192, 7, 3)] * 2
+    stretched = torch.nn.functional.interpolate(images, (112, 48), mode="bilinear")
+    torch.testing.assert_close(maps, tuple(network.encoder.stages(stretched)[index] for index in (1, 3)))
+    with pytest.raises(DensebenchError, match="16 x 2064 pixels cannot be read in patches"):
+        network(torch.zeros(1, 3, 16, 2049))
+
+
+def test_a_navit_behind_any_prefix(tmp_path: Path, own: dict[str, State]) -> None:
+    torch.save({"state_dict": behind("learner.encoder.", own[NAVIT])}, tmp_path / "weights.pth")
+    certificate = certified(tmp_path / "weights.pth").certificate
+    assert (certificate.format, certificate.arch, certificate.filled) == ("general", NAVIT, len(own[NAVIT]))
 
 
 # ---- position embeddings at a task's size

@@ -63,6 +63,7 @@ def test_unknown_names_are_shown_with_the_reason(tmp_path: Path, trained_looking
 
 
 SWIN = "a Swin Transformer"
+REGNET = "a RegNet (RegNetX, or another size of RegNetY)"
 SWIGLU = "a vision transformer with gated perceptrons (SwiGLU)"
 
 
@@ -74,8 +75,8 @@ SWIGLU = "a vision transformer with gated perceptrons (SwiGLU)"
         ("torchvision", "swin_t", SWIN),
         ("timm", "beit_base_patch16_224", "a BEiT"),
         ("timm", "convnextv2_tiny", "a ConvNeXt V2"),
-        ("timm", "regnety_016", "a RegNet"),
-        ("torchvision", "regnet_y_400mf", "a RegNet"),
+        ("timm", "regnetx_004", REGNET),
+        ("torchvision", "regnet_x_400mf", REGNET),
         ("timm", "densenet121", None),
     ],
 )
@@ -102,7 +103,7 @@ def test_what_is_not_served_is_named(library: str, name: str, what: str | None) 
         ),
         ("blocks.0.mlp.w12.weight", SWIGLU),
         ("encoder.layer.0.mlp.weights_in.weight", SWIGLU),  # transformers' DINOv2 giant
-        ("trunk._feature_blocks.block1.block1-0.proj.weight", "a RegNet"),  # SEER's
+        ("trunk._feature_blocks.res2.block1-0.proj.weight", REGNET),  # VISSL's
         ("layer1.0.conv1.weight", None),
         ("blocks.0.attn.qkv.weight", None),
         ("layers.0.blocks.0.attn.relative_position_index", None),

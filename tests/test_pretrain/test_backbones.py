@@ -107,6 +107,20 @@ def test_a_convnext_s_branches_are_not_silent_and_drop_in_training_only():
 
 
 @torch.no_grad()
+def test_a_regnet_is_timm_s_and_its_branches_are_not_silent():
+    fresh = backbones.build("regnety_004", seed=0)
+    assert all((one == 1).all() for name, one in fresh.state_dict().items() if name.endswith("conv3.bn.weight"))
+    ours, batch = randomised(fresh), images(64, 96)
+    theirs = timm.create_model("regnety_004", num_classes=0).eval()
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    maps = ours.stages(batch)
+    expected = theirs.forward_intermediates(batch, indices=[1, 2, 3, 4], intermediates_only=True)
+    for found, wanted, stride in zip(maps, expected, ours.layout.strides, strict=True):
+        torch.testing.assert_close(found, wanted)
+        assert found.shape[2:] == (64 // stride, 96 // stride)
+
+
+@torch.no_grad()
 def test_a_wide_resnet_has_every_channel_count_doubled():
     narrow, wide = backbones.build("resnet50", seed=0), backbones.build("resnet50x2", seed=0).eval()
     assert wide.state_dict().keys() == narrow.state_dict().keys()

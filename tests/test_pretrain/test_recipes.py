@@ -171,7 +171,7 @@ def test_the_weight_decay_follows_its_own_cosine():
     assert rates(recipe, 40, 100)[10] == pytest.approx(recipe.lr)  # the rate has its own
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "vit_tiny_patch16"])
+@pytest.mark.parametrize("arch", ["resnet18", "regnety_004", "vit_tiny_patch16"])
 def test_the_rate_falls_from_layer_to_layer(arch):
     model = torch.nn.ModuleDict({"backbone": backbones.build(arch), "head": torch.nn.Linear(3, 2)})
     recipe = Recipe("test", epochs=1, optimizer="adamw", lr=1.0, layer_decay=0.5, decay_all=False)
@@ -179,7 +179,8 @@ def test_the_rate_falls_from_layer_to_layer(arch):
     found = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
     names = {"resnet18": ["conv1.weight", "layer1.0.bn1.bias", "layer4.1.conv2.weight"]}
     names["vit_tiny_patch16"] = ["pos_embed", "blocks.0.attn.qkv.weight", "blocks.11.mlp.fc2.bias"]
-    layers = {"resnet18": (0, 1, 4), "vit_tiny_patch16": (0, 1, 12)}[arch]
+    names["regnety_004"] = ["stem.conv.weight", "s1.b1.conv1.bn.bias", "s4.b6.se.fc2.weight"]
+    layers = {"resnet18": (0, 1, 4), "regnety_004": (0, 1, 4), "vit_tiny_patch16": (0, 1, 12)}[arch]
     for name, layer in zip(names[arch], layers, strict=True):
         assert found[id(model["backbone"].get_parameter(name))] == 0.5 ** (layers[-1] + 1 - layer), name
     assert found[id(model["head"].weight)] == 1.0
