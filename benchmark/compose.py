@@ -15,6 +15,11 @@ from benchmark.protocol import Protocol, fill, flatten, protocol_of, replace_typ
 from benchmark.task import Task
 from pretrain.errors import UsageError, unknown
 
+APART = ("padding",)
+"""Traits of a backbone whose numbers are not ranked with those of others: its maps are shifted against theirs.
+
+What else it has (layer scales, registers, the eps of its norms) belongs to its network, as its architecture does.
+"""
 COMPARABLE = ["model", "train_pipeline", "test_pipeline", "optimizer", "schedule", "evaluator", "test_batch_size"]
 
 
@@ -104,8 +109,9 @@ def compose(
     if setting.world_size == 1:
         protocol = replace_type(protocol, "SyncBN", "BN")
     fingerprint = _fingerprint(protocol, values, found, setting)
-    if traits:  # such a backbone's numbers are not those of a plain one
-        fingerprint |= canonical(dict(flatten({"backbone": dict(traits)}, "")))
+    apart = {name: value for name, value in (traits or {}).items() if name in APART}
+    if apart:
+        fingerprint |= canonical(dict(flatten({"backbone": apart}, "")))
 
     family = backbones.family(arch)
     fitting.check(task, arch, protocol)

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from benchmark import backbones
 from pretrain.errors import DensebenchError
 
+_REGNET = "a RegNet (RegNetX, or another size of RegNetY)"
 _SIGNS = (  # of authors' code, timm, torchvision, transformers and mm*; the first that stands in a file
     (r"(layers|stages|features)\.\d+\.(blocks\.)?\d+\..*relative_position_bias_table", "a Swin Transformer"),
     (r"(blocks|layer|layers)\.\d+\..*relative_position_bias_table", "a BEiT"),
     (r"(blocks|stages\.\d+|layers)\.\d+\.(mlp\.)?grn\.", "a ConvNeXt V2"),
-    (r"trunk_output\.block\d|res\d\.block\d-|(^|\.)s\d\.b\d+\.conv1\.", "a RegNet (RegNetX, or another size of RegNetY)"),
+    (r"trunk_output\.block\d|res\d\.block\d-|(^|\.)s\d\.b\d+\.conv1\.", _REGNET),
     (r"mlp\.(w12|weights_in|gate_proj)\.", "a vision transformer with gated perceptrons (SwiGLU)"),
 )
 

@@ -63,6 +63,14 @@ def test_a_trunk_that_pads_as_tensorflow_does_is_built_so_and_its_numbers_are_it
     assert composed(name, traits={}).fingerprint == plain.fingerprint
 
 
+def test_what_belongs_to_a_checkpoints_network_does_not_part_its_numbers_from_others():
+    task, arch = "voc_seg_fcn_d8_20k.small", "vit_tiny_patch16"
+    plain = composed(task, arch=arch)
+    other = composed(task, arch=arch, traits={"registers": 4, "layer_scale": True, "eps": 1e-12})
+    assert other.config["model"]["model"]["backbone"] != plain.config["model"]["model"]["backbone"]
+    assert other.fingerprint == plain.fingerprint
+
+
 SAME = {
     "architecture": {"arch": "resnet50"},
     "input mean": {"mean": (9.0, 9.0, 9.0)},
