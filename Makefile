@@ -8,7 +8,7 @@ ARGS ?=
 help:
 	@echo "make setup    the private environment in .venv (about 6 GB; 8-10 minutes on 2 cores, once)"
 	@echo "make demo     images -> checkpoint -> certified backbone -> fine-tuned models -> table, on a CPU"
-	@echo "make test     make check, then all tests"
+	@echo "make test     make check, then all tests, in two processes; ARGS=-n8 takes more"
 	@echo "make check    ruff, mypy --strict, import-linter, codespell"
 	@echo "make format   let ruff lay out the code"
 	@echo "make lock     write requirements.lock anew from setup.cfg"
@@ -21,7 +21,7 @@ demo: setup
 	@$(BIN)/densebench demo $(ARGS)
 
 test: check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
