@@ -193,7 +193,12 @@ def command(data, out, *more):
 def start(data, out):
     environment = {**os.environ, "DENSEBENCH_SAVE_SECONDS": "0", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command(data, out), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(data, out),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where tests run in the background
     )
 
 

@@ -119,7 +119,15 @@ def test_a_killed_run_continues_exactly(uninterrupted, photographs, tmp_path):
     assert same(tensors(resumed), tensors(uninterrupted))
 
 
-def test_ctrl_c_saves_a_state_that_continues_exactly(uninterrupted, photographs, tmp_path):
+@pytest.fixture
+def listening_to_ctrl_c():
+    """Without it, tests that were started in the background would not hear it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_saves_a_state_that_continues_exactly(uninterrupted, photographs, tmp_path, listening_to_ctrl_c):
     def interrupt(done, total):
         if done == 4:
             os.kill(os.getpid(), signal.SIGINT)
