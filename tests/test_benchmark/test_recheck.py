@@ -127,6 +127,32 @@ def test_records_that_contradict_their_certificate(tmp_path: Path, backbone: con
     refused(path, "contradict each other")
 
 
+@pytest.mark.parametrize(
+    ("change", "because"),
+    [
+        ({"digest": None}, "its digest is not of the kind str"),
+        ({"parity": None}, "its parity is not of the kind"),
+        ({"parity": [{**ROW, "max_rel": None}]}, "its parity is not of the kind"),
+        ({"parity": [{"stage": "C2"}]}, "its parity is not of the kind"),
+        ({"notes": "abc"}, "its notes is not of the kind"),
+        ({"reasons": [1]}, "its reasons is not of the kind"),
+        ({"untrained": "no"}, "its untrained is not of the kind bool"),
+        ({"target": "detectron2"}, "its target is not of the kind"),
+        ({"threshold": "1"}, "its threshold is not of the kind float"),
+        ({"later": 1}, "another version of densebench wrote it, with the fields later"),
+    ],
+)
+def test_certificates_of_another_kind(
+    tmp_path: Path, backbone: convert.Backbone, change: dict[str, Any], because: str
+) -> None:
+    """What another version or another hand wrote is told in a sentence, too."""
+    values = {**backbone.certificate.to_dict(), **change}
+    refused(record(tmp_path / "a.json", backbone.certificate, certificate=values), because)
+    lacking = {name: value for name, value in backbone.certificate.to_dict().items() if name not in change}
+    for values in ([lacking], {name: value for name, value in lacking.items() if name != "filled"}):
+        refused(record(tmp_path / "a.json", backbone.certificate, certificate=values), "that cannot be read: it ")
+
+
 def test_the_published_records_hold() -> None:
     paths = sorted((Path(__file__).parents[2] / "results" / "records").glob("*.json"))
     assert paths
