@@ -91,8 +91,8 @@ def test_files_without_one(tmp_path: Path, backbone: convert.Backbone) -> None:
     refused(tmp_path / "absent.json", "There is no file")
 
 
-def record(path: Path, certificate: Certificate, **changes: Any) -> Path:
-    fields = {"weights": certificate.digest, "arch": certificate.arch, "certificate": certificate.to_dict()}
+def record(path: Path, held: Certificate, **changes: Any) -> Path:
+    fields = {"weights": held.digest, "arch": held.arch, "certificate": held.to_dict()}
     path.write_text(json.dumps({**fields, **changes}))
     return path
 
@@ -148,9 +148,13 @@ def test_certificates_of_another_kind(
     """What another version or another hand wrote is told in a sentence, too."""
     values = {**backbone.certificate.to_dict(), **change}
     refused(record(tmp_path / "a.json", backbone.certificate, certificate=values), because)
-    lacking = {name: value for name, value in backbone.certificate.to_dict().items() if name not in change}
-    for values in ([lacking], {name: value for name, value in lacking.items() if name != "filled"}):
-        refused(record(tmp_path / "a.json", backbone.certificate, certificate=values), "that cannot be read: it ")
+
+
+def test_what_is_no_certificate_at_all(tmp_path: Path, backbone: convert.Backbone) -> None:
+    values = backbone.certificate.to_dict()
+    refused(record(tmp_path / "a.json", backbone.certificate, certificate=[values]), "it is a list, not an object")
+    del values["filled"]
+    refused(record(tmp_path / "a.json", backbone.certificate, certificate=values), "it has no filled")
 
 
 def test_the_published_records_hold() -> None:
