@@ -32,12 +32,13 @@ def drop_first(made: File, random: Random, trap: str) -> None:
 
 
 def drop_block(made: File, random: Random, trap: str) -> None:
-    """A whole part is lost."""
-    state, names = made.state()
-    stem = random.choice([name for name in names if name.count(".") > 1]).rpartition(".")[0].rpartition(".")[0]
-    for name in names:
-        if name.startswith(stem):
-            del state[name]
+    """A whole part of the network is lost."""
+    state, _ = made.state()
+    ways = made.places[0].ways
+    part = random.choice([name for name in ways if name.count(".") > 1]).rpartition(".")[0].rpartition(".")[0]
+    for its, way in ways.items():
+        if its.startswith(f"{part}."):
+            del state[way[-1]]
 
 
 def rename(made: File, random: Random, trap: str) -> None:
