@@ -11,7 +11,7 @@ import torch
 
 from benchmark import intake
 
-from .formats import File, build
+from .formats import File, Place, build
 from .networks import FIRST, FULL, SMALL, network
 
 
@@ -147,6 +147,10 @@ def wrong_arch(made: File, random: Random, trap: str) -> None:
 def wrong_format(made: File, random: Random, trap: str) -> None:
     """A format is named, mostly a wrong one."""
     made.options["format"] = random.choice(intake.names())
+    if (
+        made.kind == "timm_trainer" and made.options["format"] in intake.LAST
+    ):  # which take plain weights before averages
+        made.places.append(Place(made.arch, {name: ("state_dict", name) for name in made.original}))
 
 
 def wrong_trunk(made: File, random: Random, trap: str) -> None:
