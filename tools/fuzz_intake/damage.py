@@ -150,7 +150,7 @@ def wrong_format(made: File, random: Random, trap: str) -> None:
     if (
         made.kind == "timm_trainer" and made.options["format"] in intake.LAST
     ):  # which take plain weights before averages
-        made.places.append(Place(made.arch, {name: ("state_dict", name) for name in made.original}))
+        made.places.append(Place(made.arch, {its: ("state_dict", its) for its in made.original}))
 
 
 def wrong_trunk(made: File, random: Random, trap: str) -> None:
