@@ -38,7 +38,9 @@ class Recheck:
 
     def report(self) -> str:
         """Return the finding as lines of text."""
-        what = f"the digest of its {self.tensors} tensors is the certificate's" if self.tensors else "a record"
+        what = f"the digest of its {self.tensors} tensors is the certificate's"
+        if not self.tensors:
+            what = "a record: what it states agrees with itself; it has no tensors to digest"
         return f"{self.certificate.report()}\nholds: {self.path} ({what})"
 
 
@@ -74,11 +76,13 @@ def _record(path: Path) -> Recheck:
         if path.stat().st_size > _LARGEST_RECORD:
             raise ValueError("it is far too large")
         record = json.loads(path.read_text())
-        values = record["certificate"]
+        if not isinstance(record, dict) or "certificate" not in record:
+            raise ValueError("it has no entry 'certificate'")
     except FileNotFoundError as error:
         raise DensebenchError(f"There is no file {path}.") from error
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DensebenchError(f"{path} is no record that can be read: {' '.join(str(error).split())}.") from error
+    values = record["certificate"]
     if values is None:
         raise DensebenchError(f"{path} is a record without a certificate.")
     certificate = _certificate(path, values)
@@ -93,10 +97,8 @@ def _record(path: Path) -> Recheck:
 
 def _certificate(path: Path, values: Any) -> Certificate:
     try:
-        certificate = Certificate.from_dict(values)
-        certificate.report()
-        return certificate
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return Certificate.from_dict(values)
+    except ValueError as error:
         raise DensebenchError(f"{path} has a certificate that cannot be read: {error}.") from error
 
 

@@ -17,6 +17,7 @@ A family has
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
@@ -71,5 +72,6 @@ def register(arch: str) -> None:
         importlib.import_module(module)
 
 
-def _families() -> list[ModuleType]:
-    return [importlib.import_module(f"{__name__}.{item.name}") for item in pkgutil.iter_modules(__path__)]
+@functools.cache
+def _families() -> tuple[ModuleType, ...]:
+    return tuple(importlib.import_module(f"{__name__}.{item.name}") for item in pkgutil.iter_modules(__path__))

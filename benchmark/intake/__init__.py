@@ -7,6 +7,7 @@ formats and only the container tells them apart, `REFINES` names these, and they
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -23,7 +24,12 @@ __all__ = ["detect", "fits", "load", "names", "no_format", "single"]
 
 def names() -> list[str]:
     """Return the formats that can be read."""
-    return sorted(item.name for item in pkgutil.iter_modules(__path__))
+    return list(_files())
+
+
+@functools.cache
+def _files() -> tuple[str, ...]:
+    return tuple(sorted(item.name for item in pkgutil.iter_modules(__path__)))
 
 
 def load(name: str) -> ModuleType:

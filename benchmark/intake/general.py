@@ -20,7 +20,12 @@ from benchmark.source import Source
 from pretrain.errors import UsageError
 from pretrain.stored import is_tensor
 
-_BLOCK = re.compile(r"(.*?)layer[1-4]\.\d+\.conv\d\.weight$")
+_BLOCK = re.compile(
+    r"(.*?)layer[1-4]\.\d+\.conv\d\.weight"
+    r"|(|.*?\.)(?:blocks\.\d+\.attn\.qkv|encoder\.layers\.encoder_layer_\d+\.mlp\.0)\.weight"
+    r"|(|.*?\.)(?:stages\.\d\.blocks\.\d+\.conv_dw|features\.\d\.\d+\.block\.0)\.weight"
+)
+_NO_TRUNK = re.compile(r"(?<![a-z])(decoder|predictor)(?![a-z])")  # they have blocks, too
 STUDENTS = re.compile(r"(?<![a-z])(query|q|online|base|student)(?![a-z])")
 TEACHERS = re.compile(r"(?<![a-z])(key|k|momentum|target|ema|teacher)(?![a-z])")
 
@@ -75,18 +80,20 @@ def _trunks(tree: Mapping[str, Any]) -> list[Trunk]:
 
 
 def _torn(tree: Mapping[str, Any], whole: list[Trunk]) -> list[str]:
-    """Return the places that have several of a ResNet's blocks, but not all of it."""
+    """Return the places that have several of a network's blocks, but not all of it."""
     places = {(trunk.container, trunk.prefix) for trunk in whole}
     blocks = Counter(
-        (container, match[1])
+        (container, match[match.lastindex or 0])
         for container, state in _mappings(tree, ())
         for name, value in state.items()
-        if is_tensor(value) and (match := _BLOCK.match(str(name)))
+        if is_tensor(value) and (match := _BLOCK.fullmatch(str(name)))
     )
     return [
         ".".join((*container, prefix))
         for (container, prefix), count in blocks.items()
-        if count > 2 and (container, prefix) not in places
+        if count > 2
+        and (container, prefix) not in places
+        and not _NO_TRUNK.search(".".join((*container, prefix)).lower())
     ]
 
 

@@ -97,7 +97,7 @@ def test_the_scope_that_an_earlier_run_left_does_not_matter(monkeypatch: pytest.
     for registry in (mmdet.registry, mmseg.registry):
         plain = registry.MODELS.get("ResNet")
         monkeypatch.setattr(plain, "__init__", _noting(plain.__init__, plain.__module__, built))
-    for left_over in ("mmseg", "mmdet"):
+    for left_over in ("mmseg", "mmdet", "mmengine"):  # the last is what pretraining leaves
         with DefaultScope.overwrite_default_scope(left_over):
             for to in ("mmdet", "mmseg"):
                 convert.random_init("resnet18", 0, to=to)

@@ -56,6 +56,61 @@ def test_a_round_trip_gives_identical_tensors(tmp_path: Path, trained_looking: M
     assert not any("cannot say" in note for note in found.notes)
 
 
+TRANSFORMERS_AND_CONVNEXTS = [
+    ("timm", "vit_tiny_patch16"),
+    ("timm", "convnext_tiny"),
+    ("torchvision", "vit_base_patch16"),
+    ("torchvision", "convnext_tiny"),
+]
+
+
+@pytest.mark.parametrize(("to", "arch"), TRANSFORMERS_AND_CONVNEXTS)
+def test_vits_and_convnexts_go_there_and_back(tmp_path: Path, to: str, arch: str) -> None:
+    """The tensors come back bit by bit, and a user's network computes with them what ours computes."""
+    network = backbones.build(arch, 3)
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            tensor += 0.02 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(tensor.numel()))
+    path, out = tmp_path / "ours.safetensors", tmp_path / OUT[to]
+    checkpoint.save(path, network.state_dict(), checkpoint.Meta(arch, "dino", "scenes", "x", 3.0, 5, MEAN, STD))
+    exported = export(path, to, out)
+    back, straight = (convert.require(convert.convert(one, to="mmseg")) for one in (out, path))
+    assert back.certificate.digest == straight.certificate.digest == exported.certificate.digest
+    assert back.state.keys() == straight.state.keys()
+    assert all(torch.equal(tensor, straight.state[name]) for name, tensor in back.state.items())
+    side = 224 if arch.startswith("vit") else 64
+    images = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(as_told(to, arch, out, exported.notes[0])(images), network.eval().stages(images)[-1])
+
+
+def as_told(to: str, arch: str, out: Path, note: str) -> Callable[[Tensor], Tensor]:
+    """The last map of the network that a user gets who does what the note says."""
+    import timm
+    import torchvision
+
+    if to == "timm":
+        network = eval(note.removeprefix("Load it by ").removesuffix("."), {"timm": timm}).eval()
+        if arch.startswith("convnext"):
+            return lambda images: network.head.norm(network.forward_features(images))
+        return lambda images: network.forward_features(images)[:, 1:].transpose(1, 2).unflatten(2, (14, 14))
+    told = note.removeprefix("Load it into ").partition(";")[0]
+    network = eval(told, {"torchvision": torchvision}).eval()
+    heads = {name: one for name, one in network.state_dict().items() if name.startswith(families.family(arch).HEADS)}
+    assert len(heads) == 2
+    network.load_state_dict({**torch.load(out, weights_only=True), **heads}, strict=True)
+    if arch.startswith("convnext"):
+        return lambda images: network.classifier[0](network.features(images))
+    maps: list[Tensor] = []
+    network.encoder.ln.register_forward_hook(lambda _module, _inputs, tokens: maps.append(tokens))
+
+    def run(images: Tensor) -> Tensor:
+        network(images)
+        return maps.pop()[:, 1:].transpose(1, 2).unflatten(2, (14, 14))
+
+    return run
+
+
 @pytest.mark.parametrize("to", OUT)
 def test_it_loads_strictly_where_it_belongs_and_computes_the_same(
     tmp_path: Path, trained_looking: Make, to: str

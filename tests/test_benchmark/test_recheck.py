@@ -91,8 +91,8 @@ def test_files_without_one(tmp_path: Path, backbone: convert.Backbone) -> None:
     refused(tmp_path / "absent.json", "There is no file")
 
 
-def record(path: Path, certificate: Certificate, **changes: Any) -> Path:
-    fields = {"weights": certificate.digest, "arch": certificate.arch, "certificate": certificate.to_dict()}
+def record(path: Path, held: Certificate, **changes: Any) -> Path:
+    fields = {"weights": held.digest, "arch": held.arch, "certificate": held.to_dict()}
     path.write_text(json.dumps({**fields, **changes}))
     return path
 
@@ -125,6 +125,36 @@ def test_records_that_contradict_their_certificate(tmp_path: Path, backbone: con
     path = record(tmp_path / "a.json", backbone.certificate)
     path.write_text(path.read_text().replace('"ok": true', '"ok": false'))
     refused(path, "contradict each other")
+
+
+@pytest.mark.parametrize(
+    ("change", "because"),
+    [
+        ({"digest": None}, "its digest is not of the kind str"),
+        ({"parity": None}, "its parity is not of the kind"),
+        ({"parity": [{**ROW, "max_rel": None}]}, "its parity is not of the kind"),
+        ({"parity": [{"stage": "C2"}]}, "its parity is not of the kind"),
+        ({"notes": "abc"}, "its notes is not of the kind"),
+        ({"reasons": [1]}, "its reasons is not of the kind"),
+        ({"untrained": "no"}, "its untrained is not of the kind bool"),
+        ({"target": "detectron2"}, "its target is not of the kind"),
+        ({"threshold": "1"}, "its threshold is not of the kind float"),
+        ({"later": 1}, "another version of densebench wrote it, with the fields later"),
+    ],
+)
+def test_certificates_of_another_kind(
+    tmp_path: Path, backbone: convert.Backbone, change: dict[str, Any], because: str
+) -> None:
+    """What another version or another hand wrote is told in a sentence, too."""
+    values = {**backbone.certificate.to_dict(), **change}
+    refused(record(tmp_path / "a.json", backbone.certificate, certificate=values), because)
+
+
+def test_what_is_no_certificate_at_all(tmp_path: Path, backbone: convert.Backbone) -> None:
+    values = backbone.certificate.to_dict()
+    refused(record(tmp_path / "a.json", backbone.certificate, certificate=[values]), "it is a list, not an object")
+    del values["filled"]
+    refused(record(tmp_path / "a.json", backbone.certificate, certificate=values), "it has no filled")
 
 
 def test_the_published_records_hold() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import pretrain.backbones
 from benchmark import convert, intake
 from benchmark.cli import app
 from benchmark.inspection import inspect
@@ -69,6 +70,35 @@ def test_a_damaged_network_is_not_replaced_by_the_other_one(
     else:
         assert lost not in source.tensors  # so that it is never certified
         assert torch.equal(source.tensors["bn1.bias"], networks[0]["bn1.bias"])
+
+
+@pytest.mark.parametrize("wrap", ["dino", "general", "lightning"])
+@pytest.mark.parametrize(
+    ("arch", "lost"), [("vit_tiny_patch16", "patch_embed.proj.weight"), ("convnext_tiny", "stem.0.weight")]
+)
+def test_a_damaged_vit_or_convnext_is_not_replaced_by_the_other_one(arch: str, lost: str, wrap: str) -> None:
+    wholes = [pretrain.backbones.build(arch, seed).state_dict() for seed in (1, 2)]
+    wraps: dict[str, Callable[[Tensors, Tensors], dict[str, Any]]] = {
+        "dino": lambda a, b: {"teacher": behind("backbone.", a), "student": behind("module.backbone.", b)},
+        "general": PAIRS["general"],
+        "lightning": lambda a, b: {
+            "state_dict": behind("student.", a) | behind("momentum.", b),
+            "pytorch-lightning_version": "2.1",
+        },
+    }
+    assert torch.equal(read(wraps[wrap](*wholes)).tensors[lost], wholes[0][lost])
+    broken = wraps[wrap]({name: one for name, one in wholes[0].items() if name != lost}, wholes[1])
+    with pytest.raises(UsageError, match="is not whole"):
+        read(broken)
+
+
+def test_a_decoders_blocks_are_no_torn_network(tmp_path: Path) -> None:
+    encoder = pretrain.backbones.build("vit_tiny_patch16", 1).state_dict()
+    decoder = {name: one for name, one in encoder.items() if name.startswith("blocks.")}
+    tree = {"net": behind("encoder.", encoder) | behind("decoder.", decoder) | behind("predictor_", decoder)}
+    source = read(tree)
+    assert (source.format, source.trunk) == ("general", "net.encoder")
+    assert source.tensors.keys() >= encoder.keys()
 
 
 def test_dinos_bare_teacher_beside_its_wrapped_student(tmp_path: Path, networks: tuple[Tensors, Tensors]) -> None:

@@ -1,59 +1,137 @@
-"""tools/fuzz_intake.py: damaged files of every format are refused or are certified for what they hold."""
+"""tools/fuzz_intake: damaged files of every format are refused or are certified for what they hold."""
 
-import importlib.util
-import sys
+import dataclasses
+import importlib
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from benchmark import certify
+from benchmark.backbones import vit
 from benchmark.prefixed import Naming
 
-SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "fuzz_intake.py"
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+NAMES = ("__main__", "case", "containers", "damage", "formats", "networks")
 
 
 @pytest.fixture(scope="module")
 def fuzz():
-    """The script as a module; pickled classes are looked up in it by its name."""
-    specification = importlib.util.spec_from_file_location("fuzz_intake", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["fuzz_intake"] = module
+    """The script's modules."""
     torch.set_num_threads(1)
-    specification.loader.exec_module(module)
-    yield module
-    del sys.modules["fuzz_intake"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(TOOLS))
+        yield SimpleNamespace(**{name.strip("_"): importlib.import_module(f"fuzz_intake.{name}") for name in NAMES})
 
 
 @pytest.mark.parametrize("start", range(0, 300, 25))
 def test_no_damage_is_ever_certified(fuzz, start):
-    outcomes = [fuzz.case(7, number) for number in range(start, start + 25)]
-    assert [outcome for outcome in outcomes if outcome[2].startswith("VIOLATION")] == []
-    assert not [outcome for outcome in outcomes if "?" in outcome[2].replace("which network?", "")]
-    assert any(outcome[2].startswith("certified") for outcome in outcomes)
-    assert any(outcome[2].startswith("refused") for outcome in outcomes)
+    outcomes = [fuzz.case.case(7, number).outcome for number in range(start, start + 25)]
+    assert [outcome for outcome in outcomes if outcome.startswith(fuzz.case.VIOLATION)] == []
+    assert [outcome for outcome in outcomes if "refused: ?" in outcome] == []
+    assert any(outcome.startswith("certified") for outcome in outcomes)
+    assert any(outcome.startswith("refused") for outcome in outcomes)
 
 
-def made(fuzz, folder, kind, damage):
-    fuzz.RANDOM.seed(3)
-    fuzz.TRAP[0] = str(folder / "it-ran")
-    one = fuzz.build_kind(kind, "resnet18", fuzz.network("resnet18", 1), fuzz.network("resnet18", 2))
-    damage(one)
-    return one, fuzz.write(one, folder)
+def damaged(fuzz, folder, arch, kind, damage, seed=3):
+    random = Random(seed)
+    made = fuzz.formats.build(arch, random, kind)
+    trap = folder / "it-ran"
+    getattr(fuzz.damage, damage)(made, random, str(trap))
+    return made, fuzz.containers.write(made, folder, random), trap
+
+
+def every_kind():
+    vits = ["plain", "timm", "timm_trainer", "densebench", "dino", "dino_teacher", "lightning", "general"]
+    resnets = ["moco", "pixpro", "vicreg", "vissl", "solo_learn", "mmselfsup", "detectron2"]
+    vits += ["mae", "droppos"]
+    return [("vit_tiny_patch16", kind) for kind in vits] + [("resnet18", kind) for kind in resnets]
+
+
+@pytest.mark.parametrize(("arch", "kind"), every_kind())
+def test_clean_files_of_every_kind_are_certified(fuzz, tmp_path, arch, kind):
+    assert fuzz.case.judged(*damaged(fuzz, tmp_path, arch, kind, "clean")) == fuzz.case.UNTOUCHED
+
+
+def test_every_kind_is_tested(fuzz):
+    for arch in fuzz.networks.SMALL:
+        assert set(fuzz.formats.kinds(arch)) <= {kind for _, kind in every_kind()}
+
+
+# ---- the script must be able to fail
 
 
 def test_a_reader_that_takes_the_other_network_is_found(fuzz, tmp_path, monkeypatch):
-    """The script must be able to fail: without this rule, MoCo's key encoder stands in for a damaged query."""
-    case = made(fuzz, tmp_path, "moco", fuzz.drop_first)
-    assert fuzz.judge(*case) == "refused: which network?"
+    """Without this rule, MoCo's key encoder stands in for a damaged query."""
+    case = damaged(fuzz, tmp_path, "resnet18", "moco", "drop_first")
+    assert fuzz.case.judged(*case) == "refused: which network?"
     monkeypatch.setattr(Naming, "_hold_to_the_order", lambda *_: None)
     with pytest.raises(AssertionError, match="it is not the network of the file"):
-        fuzz.judge(*case)
+        fuzz.case.judged(*case)
 
 
 def test_a_reader_that_runs_code_is_found(fuzz, tmp_path, monkeypatch):
-    case = made(fuzz, tmp_path, "vicreg", fuzz.hostile)
-    fuzz.judge(*case)
-    monkeypatch.setattr(fuzz, "inspect", lambda path: torch.load(path, weights_only=False) or fuzz.inspect)
-    with pytest.raises((AssertionError, AttributeError)):
-        fuzz.judge(*case)
-    assert Path(fuzz.TRAP[0]).exists()
+    made, path, trap = damaged(fuzz, tmp_path, "resnet18", "vicreg", "hostile")
+    fuzz.case.judged(made, path, trap)
+    inert = fuzz.case.inspect
+
+    def careless(path):
+        torch.load(path, weights_only=False)
+        return inert(path)
+
+    monkeypatch.setattr(fuzz.case, "inspect", careless)
+    with pytest.raises(AssertionError, match="code of the file was run"):
+        fuzz.case.judged(made, path, trap)
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "vit_tiny_patch16"])
+def test_a_proof_that_is_skipped_and_a_swap_are_found(fuzz, tmp_path, monkeypatch, arch):
+    """The judge sees by itself that two layers have changed places, or that a number is another."""
+    case = damaged(fuzz, tmp_path, arch, "plain", "clean")
+    straight = certify._rename
+    pairs = {
+        "resnet18": ("layer1.0.conv1.weight", "layer1.0.conv2.weight"),
+        "vit_tiny_patch16": ("layers.0.attn.qkv.weight", "layers.7.attn.qkv.weight"),
+    }
+
+    def swapped(tensors, family):
+        state, collisions = straight(tensors, family)
+        one, other = pairs[arch]
+        return {**state, one: state[other], other: state[one]}, collisions
+
+    def nudged(tensors, family):
+        state, collisions = straight(tensors, family)
+        name = pairs[arch][0]
+        return {**state, name: state[name] * (1 + 1e-6)}, collisions
+
+    monkeypatch.setattr(certify.parity, "failures", lambda rows: [])
+    for wrong in (swapped, nudged):
+        monkeypatch.setattr(certify, "_rename", wrong)
+        with pytest.raises(AssertionError, match="it is not the network of the file"):
+            fuzz.case.judged(*case)
+
+
+def test_a_traceback_is_a_violation(fuzz, monkeypatch):
+    monkeypatch.setattr(vit, "identify", lambda tensors: 1 / 0)
+    outcomes = [fuzz.case.case(7, number, ("vit_tiny_patch16",)).outcome for number in range(3)]
+    assert any("VIOLATION: ZeroDivisionError at" in outcome for outcome in outcomes)
+
+
+def test_a_log_is_continued(fuzz, tmp_path, monkeypatch, capsys):
+    log, ran = tmp_path / "fuzz.jsonl", []
+
+    def case(seed, number, archs):
+        ran.append(number)
+        outcome = f"{fuzz.case.VIOLATION}: made up" if number == 4 else "refused: missing"
+        return fuzz.case.Result(number, archs[0], "moco", "drop", outcome)
+
+    monkeypatch.setattr(fuzz.main, "case", case)
+    for cases, status in ((3, 0), (6, 1)):
+        monkeypatch.setattr("sys.argv", ["fuzz_intake", "--cases", str(cases), "--log", str(log)])
+        assert fuzz.main.main() == status
+    assert ran == list(range(6))
+    assert "| drop | 1 | 5 | 6 |" in capsys.readouterr().out
+    assert [result.number for result in fuzz.main._logged(log).values()] == ran
+    assert dataclasses.asdict(fuzz.main._logged(log)[0])["damage"] == "drop"
