@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -177,8 +178,13 @@ def test_no_weights_are_ever_loaded_leniently() -> None:
     calls = 0
     for folder in ("benchmark", "pretrain", "tools", "transfer_configs"):
         for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".load_state_dict"):
+                    calls += 1
+                    strict = [one.value for one in node.keywords if one.arg == "strict"]
+                    plain = all(one.arg is not None for one in node.keywords) and len(node.args) == 1
+                    assert plain and all(ast.unparse(one) == "True" for one in strict), f"{path}: {ast.unparse(node)}"
             for line in path.read_text().splitlines():
-                calls += ".load_state_dict(" in line
                 assert not re.search(r"strict.{0,4}[=:]\s*False", line) or "zip(" in line, f"{path}: {line}"
                 lenient = re.search(r"\bload_(checkpoint|from)\b", line) or '"type": "Pretrained"' in line
                 assert not lenient, f"{path}: {line}"

@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the number of the first case, to see one again")
     parser.add_argument("--full-size", action="store_true", help=f"{', '.join(FULL)} in place of {', '.join(SMALL)}")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
-    parser.add_argument("--log", type=Path, help="keep a line for each case here; cases that it has are not run again")
+    parser.add_argument("--log", type=Path, help="keep a line a case of this seed and size; none is run again")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     archs = FULL if chosen.full_size else SMALL

@@ -55,7 +55,10 @@ class Result:
 
 
 def case(seed: int, number: int, archs: tuple[str, ...] = SMALL) -> Result:
-    """Run one case; seed and number decide everything in it."""
+    """Run one case; seed and number decide what is in it.
+
+    # NOTE: torch writes addresses of memory into legacy files: damage to their bytes hits others every time.
+    """
     random = Random(f"{seed}:{number}")
     damage = random.choice((*TREES, *BYTES))
     made = build(random.choice(archs), random)

@@ -12,7 +12,7 @@ import torch
 from benchmark import intake
 
 from .formats import File, Place, build
-from .networks import FIRST, FULL, SMALL, network
+from .networks import FIRST, FULL, OWN_SIDE, SMALL, network
 
 
 def clean(made: File, random: Random, trap: str) -> None:
@@ -116,7 +116,7 @@ def mix(made: File, random: Random, trap: str) -> None:
     """Half of the network comes from another one, in the file too."""
     state, names = made.state()
     for name, its in zip(names, made.original, strict=True):
-        other = network(made.arch, 7, 224 if made.kind == "densebench" else 0)[its]
+        other = network(made.arch, 7, OWN_SIDE if made.kind == "densebench" else 0)[its]
         if random.choice((True, False)):
             state[name] = _kept(made, other)
 
