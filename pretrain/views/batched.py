@@ -107,7 +107,7 @@ def _hue(levels: Tensor, shift: Tensor) -> Tensor:
     """Turn the hue in HSV: a colour is value x (1 - saturation x how far the hue is from a channel's sector)."""
     value, brightest = levels.max(dim=1, keepdim=True)
     chroma = value - levels.min(dim=1, keepdim=True).values
-    red, green, blue = levels.split(1, dim=1)
+    red, green, blue = levels.chunk(3, dim=1)
     sectors = torch.cat([green - blue, blue - red, red - green], dim=1) / chroma.clamp(min=1e-6)  # (B, 3, H, W)
     hue = sectors.gather(1, brightest) + 2 * brightest + 6 * shift  # in sixths of the circle
     place = (levels.new_tensor((5, 3, 1)).view(1, 3, 1, 1) + hue) % 6
