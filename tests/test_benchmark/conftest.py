@@ -86,3 +86,23 @@ def _record(**changes: Any) -> Record:
 def make_record() -> Callable[..., Record]:
     """Make records of made-up runs, to build tables from."""
     return _record
+
+
+@torch.no_grad()
+def _randomised(network: torch.nn.Module) -> dict[str, Tensor]:
+    """Draw every tensor anew, the norms' about 1, the others by their fan-in."""
+    generator = torch.Generator().manual_seed(0)
+    state: dict[str, Tensor] = network.state_dict()
+    for name, tensor in state.items():
+        if tensor.squeeze().dim() <= 1 and tensor.is_floating_point():
+            centre = 0.0 if name.endswith(("bias", "running_mean", "token")) else 1.0
+            tensor.uniform_(centre - 0.5, centre + 0.5, generator=generator)
+        elif tensor.is_floating_point():
+            tensor.normal_(std=(2 / tensor[0].numel()) ** 0.5, generator=generator)
+    return state
+
+
+@pytest.fixture(scope="session")
+def randomised() -> Callable[[torch.nn.Module], dict[str, Tensor]]:
+    """Return a network's state dict with every tensor drawn anew."""
+    return _randomised

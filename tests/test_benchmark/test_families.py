@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -20,25 +20,12 @@ from pretrain.backbones.vit import resize_positions
 from pretrain.errors import DensebenchError
 
 State = dict[str, Tensor]
+Randomise = Callable[[torch.nn.Module], State]
 VIT, CONVNEXT, NAVIT = "vit_tiny_patch16", "convnext_tiny", "navit_tiny_patch16"
 
 
-@torch.no_grad()
-def randomised(network: torch.nn.Module, seed: int = 0) -> State:
-    """Draw every tensor anew, the norms' about 1, the others by their fan-in."""
-    generator = torch.Generator().manual_seed(seed)
-    state: State = network.state_dict()
-    for name, tensor in state.items():
-        if tensor.squeeze().dim() <= 1 and tensor.is_floating_point():
-            centre = 0.0 if name.endswith(("bias", "running_mean", "token")) else 1.0
-            tensor.uniform_(centre - 0.5, centre + 0.5, generator=generator)
-        elif tensor.is_floating_point():
-            tensor.normal_(std=(2 / tensor[0].numel()) ** 0.5, generator=generator)
-    return state
-
-
 @pytest.fixture(scope="module")
-def own() -> dict[str, State]:
+def own(randomised: Randomise) -> dict[str, State]:
     return {arch: randomised(pretrain.backbones.build(arch, 0)) for arch in (VIT, CONVNEXT, NAVIT)}
 
 
@@ -88,7 +75,7 @@ def test_a_random_init_is_certified_as_such(arch: str) -> None:
     assert certificate.untrained and certificate.allow_untrained
 
 
-def test_resnet_200_and_wide_ones_take_their_target(tmp_path: Path) -> None:
+def test_resnet_200_and_wide_ones_take_their_target(tmp_path: Path, randomised: Randomise) -> None:
     state = randomised(pretrain.backbones.build("resnet50x2", 0))
     assert certified(saved(tmp_path, state, "resnet50x2")).certificate.filled == 318
     with quiet():
@@ -104,99 +91,18 @@ def test_resnet_200_and_wide_ones_take_their_target(tmp_path: Path) -> None:
             assert {name: one.shape for name, one in found.items()} == {name: one.shape for name, one in wanted.items()}
 
 
-# ---- what users of timm and torchvision save
+# ---- ViTs and ConvNeXts as code bases of self-supervision save them
 
 
 def behind(prefix: str, state: State) -> State:
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
-WAYS = {
-    "state_dict": lambda state: state,
-    "model": lambda state: {"model": state, "epoch": 90},
-    "Lightning": lambda state: {"state_dict": behind("model.", state), "pytorch-lightning_version": "2.1"},
-    "DDP": lambda state: {"state_dict": behind("module.", state), "epoch": 3},
-    "safetensors": lambda state: state,
-}
-TIMM = {
-    "resnet18": "state_dict",
-    "resnet34": "model",
-    "resnet50": "safetensors",
-    "resnet101": "Lightning",
-    "vit_tiny_patch16_224": "DDP",
-    "vit_tiny_patch16_384": "safetensors",
-    "vit_small_patch8_224": "model",
-    "vit_small_patch32_224": "",
-    "convnext_tiny": "Lightning",
-    "convnext_small": "state_dict",
-    "vit_small_patch16_224": "Lightning",
-}
-
-
-def timm_file(folder: Path, name: str, way: str) -> tuple[Path, State]:
-    import timm
-
-    state = randomised(timm.create_model(name))
-    path = folder / ("weights.safetensors" if way == "safetensors" else "weights.pth")
-    if way == "safetensors":
-        safetensors.torch.save_file(state, path, {"format": "pt"})
-    else:
-        torch.save(WAYS[way](state), path)
-    return path, state
-
-
-@pytest.mark.parametrize("name", [name for name, way in TIMM.items() if way])
-def test_ten_architectures_of_timm_as_their_users_save_them(tmp_path: Path, name: str) -> None:
-    path, state = timm_file(tmp_path, name, TIMM[name])
-    backbone = certified(path)
-    assert name.startswith(backbone.arch)
-    trunk = {one for one in state if not one.startswith(backbones.family(backbone.arch).HEADS)}
-    assert len(backbone.state) == len(trunk)
-    told = inspect(path)
-    assert (told.format, told.arch, told.trunk) == (backbone.certificate.format, backbone.arch, len(trunk))
-
-
-def test_an_architecture_that_is_not_served_is_refused(tmp_path: Path) -> None:
-    path, _ = timm_file(tmp_path, "vit_small_patch32_224", "state_dict")
-    told = inspect(path)
-    assert told.arch is None and "no architecture that is served" in told.problem
-
-
-@pytest.mark.parametrize("arch", [VIT, CONVNEXT])
-@pytest.mark.parametrize("head", [True, False])
-def test_torchvision_s_own_naming(tmp_path: Path, arch: str, head: bool) -> None:
-    import torchvision
-
-    network: Any = (
-        torchvision.models.VisionTransformer(224, 16, 12, 3, 192, 768)
-        if arch == VIT
-        else torchvision.models.get_model(arch)
-    )
-    state = randomised(network)
-    if not head:
-        state = {name: one for name, one in state.items() if not name.startswith(backbones.family(arch).HEADS)}
-    torch.save(state, tmp_path / "weights.pth")
-    certificate = certified(tmp_path / "weights.pth").certificate
-    assert (certificate.format, certificate.arch, len(certificate.dropped)) == ("torchvision", arch, 2 * head)
-
-
-def test_an_untrained_vit_of_torchvision_is_noticed(tmp_path: Path) -> None:
-    """Its hidden layers' biases are drawn at random, so that not every bias is 0."""
-    import torchvision
-
-    torch.save(torchvision.models.VisionTransformer(224, 16, 12, 3, 192, 768).state_dict(), tmp_path / "weights.pth")
-    certificate = convert.convert(tmp_path / "weights.pth").certificate
-    assert certificate.untrained and "The network is untrained" in certificate.reasons[0]
-
-
-# ---- ViTs and ConvNeXts as code bases of self-supervision save them
-
-
 def marked(state: State, by: float) -> State:
     return {name: tensor + by for name, tensor in state.items()}
 
 
-def dinov2(registers: int) -> State:
+def dinov2(registers: int, randomised: Randomise) -> State:
     from timm.models.vision_transformer import VisionTransformer
 
     network = VisionTransformer(518, 14, embed_dim=384, num_heads=6, num_classes=0, init_values=1.0)
@@ -217,7 +123,7 @@ def as_the_authors(state: State) -> State:
     return {names[name]: tensor for name, tensor in state.items() if not name.endswith("gamma")}
 
 
-def trees(own: dict[str, State]) -> dict[str, tuple[dict[str, Any], str, dict[str, Any]]]:
+def trees(own: dict[str, State], randomised: Randomise) -> dict[str, tuple[dict[str, Any], str, dict[str, Any]]]:
     """Format -> a file of it, its architecture and its traits."""
     net, other = own[VIT], marked(own[VIT], 0.25)
     head, decoder = {"mlp.0.weight": torch.ones(2, 2)}, {"decoder_embed.weight": torch.ones(2, 2)}
@@ -236,7 +142,7 @@ def trees(own: dict[str, State]) -> dict[str, tuple[dict[str, Any], str, dict[st
             VIT,
             {},
         ),
-        "dinov2": (dinov2(4), "vit_small_patch14", {"layer_scale": True, "registers": 4}),
+        "dinov2": (dinov2(4, randomised), "vit_small_patch14", {"layer_scale": True, "registers": 4}),
         "convnext": (
             {"model": behind("module.backbone.", as_the_authors(own[CONVNEXT])) | behind("module.projector.", head)},
             CONVNEXT,
@@ -246,8 +152,8 @@ def trees(own: dict[str, State]) -> dict[str, tuple[dict[str, Any], str, dict[st
 
 
 @pytest.mark.parametrize("format", ["dino", "mae", "droppos", "dinov2", "convnext"])
-def test_files_of_self_supervision(tmp_path: Path, own: dict[str, State], format: str) -> None:
-    tree, arch, traits = trees(own)[format]
+def test_files_of_self_supervision(tmp_path: Path, own: dict[str, State], randomised: Randomise, format: str) -> None:
+    tree, arch, traits = trees(own, randomised)[format]
     torch.save(tree, tmp_path / "weights.pth")
     backbone = certified(tmp_path / "weights.pth")
     assert (backbone.certificate.format, backbone.arch, backbone.traits) == (format, arch, traits)
