@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from benchmark import backbones
 from pretrain.errors import DensebenchError
 
-_REGNET = "a RegNet (RegNetX, or another size of RegNetY)"
+_REGNET = "a RegNet (RegNetX, another size of RegNetY, or one that is not whole)"
 _SIGNS = (  # of authors' code, timm, torchvision, transformers and mm*; the first that stands in a file
     (r"(layers|stages|features)\.\d+\.(blocks\.)?\d+\..*relative_position_bias_table", "a Swin Transformer"),
     (r"(blocks|layer|layers)\.\d+\..*relative_position_bias_table", "a BEiT"),

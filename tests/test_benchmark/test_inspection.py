@@ -63,7 +63,7 @@ def test_unknown_names_are_shown_with_the_reason(tmp_path: Path, trained_looking
 
 
 SWIN = "a Swin Transformer"
-REGNET = "a RegNet (RegNetX, or another size of RegNetY)"
+REGNET = "a RegNet (RegNetX, another size of RegNetY, or one that is not whole)"
 SWIGLU = "a vision transformer with gated perceptrons (SwiGLU)"
 
 

@@ -121,7 +121,7 @@ def test_a_lost_tensor_is_named_and_a_network_without_excitation_is_none(
     lost = {name: one for name, one in state.items() if name != "trunk_output.block3.block3-4.f.c.1.running_mean"}
     refused(saved(tmp_path, NAMINGS[naming](lost)), "not in the checkpoint: s3.b5.conv3.bn.running_mean.")
     bare = {name: one for name, one in state.items() if ".se." not in name}
-    with pytest.raises(DensebenchError, match="no architecture that is served"):
+    with pytest.raises(DensebenchError, match="RegNetX"):
         convert.convert(saved(tmp_path, NAMINGS[naming](bare)))
 
 
