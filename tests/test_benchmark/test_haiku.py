@@ -155,10 +155,10 @@ def test_all_three_networks_compute_what_haiku_computed(arch: str) -> None:
         import benchmark.trunks.same_padding  # noqa: F401
         from benchmark.backbones import resnet
     networks = [HaikuResNet(arch, trunk)]
-    for registry in (mmdet.registry.MODELS, mmseg.registry.MODELS):
-        networks.append(registry.build(resnet.config(arch, padding="same")))
+    for scope, registry in (("mmdet", mmdet.registry.MODELS), ("mmseg", mmseg.registry.MODELS)):
+        networks.append(registry.build({**resnet.config(arch, padding="same"), "_scope_": scope}))
         networks[-1].load_state_dict(trunk, strict=True)
-    plain = mmseg.registry.MODELS.build(resnet.config(arch))
+    plain = mmseg.registry.MODELS.build({**resnet.config(arch), "_scope_": "mmseg"})
     plain.eval()
     plain.load_state_dict(trunk, strict=True)
     for case in FIXTURE[arch]["maps"]:
