@@ -68,7 +68,7 @@ def _trunks(tree: Mapping[str, Any]) -> list[Trunk]:
     """Return every place with a whole network, named by its container and prefix."""
     found, landmarks = [], backbones.landmarks()
     for container, state in _mappings(tree, ()):
-        names = {str(name): value for name, value in state.items()}
+        names = {str(name): value for name, value in state.items() if is_tensor(value)}
         for name in names:
             prefix = next((name.removesuffix(one) for one in landmarks if name.endswith(one)), None)
             if prefix is None or (prefix and not prefix.endswith(".")):

@@ -50,6 +50,14 @@ def test_the_fields_words_choose_in_files_never_seen(networks: Networks, first: 
     source.network()  # strictly loaded
 
 
+def test_what_stands_in_a_tensors_place_is_missed_in_a_sentence(tmp_path: Path, networks: Networks) -> None:
+    name = "layer3.1.conv2.weight"
+    torch.save({"weights": behind("f.", {**networks(0), name: {"no": "tensor"}})}, tmp_path / "file.pth")
+    certificate = convert.convert(tmp_path / "file.pth").certificate
+    assert not certificate.ok
+    assert certificate.missing == [name]
+
+
 def test_an_unknown_tensor_inside_the_trunk_is_not_let_through(tmp_path: Path, networks: Networks) -> None:
     tree = {"weights": behind("f.", networks(0)) | {"f.layer2.1.gate.weight": torch.ones(3)}}
     torch.save(tree, tmp_path / "file.pth")

@@ -133,6 +133,12 @@ def test_dropposs_string_in_model(networks: tuple[Tensors, Tensors]) -> None:
     assert "model" in source.dropped
 
 
+def test_dropposs_string_beside_averaged_weights_is_timms_trainer() -> None:
+    plain, averaged = (pretrain.backbones.build("vit_tiny_patch16", seed).state_dict() for seed in (1, 2))
+    source = read({"model": "vit_tiny", "state_dict": plain, "state_dict_ema": averaged})
+    assert torch.equal(source.tensors["cls_token"], averaged["cls_token"])
+
+
 def exclude_bias_and_norm(tensor: Tensor) -> bool:
     """As VICRegL's training script has it, whose optimizer pickles it."""
     return tensor.ndim == 1
