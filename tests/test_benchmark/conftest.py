@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,15 @@ from torch import Tensor
 from benchmark.result import Record
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_scope_is_left_over() -> None:
+    """Forget in which package the last Runner of this process looked types up: tests run in any order."""
+    if "mmengine.registry" in sys.modules:
+        from mmengine.registry import DefaultScope
+
+        DefaultScope._instance_dict.clear()
 
 
 @functools.cache
