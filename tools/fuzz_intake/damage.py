@@ -147,9 +147,7 @@ def wrong_arch(made: File, random: Random, trap: str) -> None:
 def wrong_format(made: File, random: Random, trap: str) -> None:
     """A format is named, mostly a wrong one."""
     made.options["format"] = random.choice(intake.names())
-    if (
-        made.kind == "timm_trainer" and made.options["format"] in intake.LAST
-    ):  # which take plain weights before averages
+    if made.kind == "timm_trainer" and made.options["format"] != "timm":  # which alone knows of averages
         made.places.append(Place(made.arch, {its: ("state_dict", its) for its in made.original}))
 
 
