@@ -75,23 +75,21 @@ MODELS: dict[str, tuple[str, str, dict[str, Any], str, dict[str, Any]]] = {  # c
 }
 
 
-@torch.no_grad()
-def made(name: str) -> Any:
-    """One of transformers' networks with every parameter and running statistic drawn anew."""
-    kind, config, values, _, _ = MODELS[name]
-    generator = torch.Generator().manual_seed(0)
-    network = getattr(transformers, kind)(getattr(transformers, config)(**values)).eval()
-    for key, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and tensor.squeeze().dim() <= 1:
-            centre = 0.0 if key.endswith(("bias", "running_mean", "token")) else 1.0
-            tensor.uniform_(centre - 0.5, centre + 0.5, generator=generator)
-        elif tensor.is_floating_point():
-            tensor.normal_(std=(2 / tensor[0].numel()) ** 0.5, generator=generator)
-    return network
+@pytest.fixture(scope="module")
+def made(randomised: Callable[[Any], Any]) -> Callable[[str], Any]:
+    """Build one of transformers' networks with every parameter and running statistic drawn anew."""
+
+    def make(name: str) -> Any:
+        kind, config, values, _, _ = MODELS[name]
+        network = getattr(transformers, kind)(getattr(transformers, config)(**values)).eval()
+        randomised(network)  # in place
+        return network
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory, made: Callable[[str], Any]) -> Callable[[str], Path]:
     """Write a network as transformers does, once."""
     whole = tmp_path_factory.mktemp("hub")
 
@@ -119,7 +117,9 @@ def test_what_transformers_writes_is_certified_against_transformers(folders: Cal
 
 @pytest.mark.parametrize("name", ["resnet", "ViT with a pooler", "MAE", "DINOv2", "ConvNeXt with a classifier"])
 @torch.no_grad()
-def test_the_maps_are_those_of_transformers_own_forward(folders: Callable[[str], Path], name: str) -> None:
+def test_the_maps_are_those_of_transformers_own_forward(
+    made: Callable[[str], Any], folders: Callable[[str], Path], name: str
+) -> None:
     """Not of its modules, one by one; at the native size and at another."""
     found = convert.require(convert.convert(folders(name), to="mmseg"))
     network = made(name if name != "MAE" else "MAE's encoder")
@@ -145,7 +145,9 @@ def test_the_maps_are_those_of_transformers_own_forward(folders: Callable[[str],
 
 
 @pytest.mark.parametrize("name", ["resnet with a classifier", "ViT with a pooler", "DINOv2 with registers", "ConvNeXt"])
-def test_every_way_of_saving_gives_the_same_trunk(tmp_path: Path, folders: Callable[[str], Path], name: str) -> None:
+def test_every_way_of_saving_gives_the_same_trunk(
+    made: Callable[[str], Any], tmp_path: Path, folders: Callable[[str], Path], name: str
+) -> None:
     expected = convert.convert(folders(name), to="mmseg").certificate.digest
     network = made(name)
     network.save_pretrained(tmp_path / "shards", max_shard_size="5MB")
@@ -218,7 +220,9 @@ def test_queries_keys_and_values_in_another_order(
     assert "converted one differ: 1/4" in certificate.reasons[0]
 
 
-def test_a_swap_inside_silent_branches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_swap_inside_silent_branches(
+    made: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The layer scales are 0, so that the file's own maps cannot show it; the probing numbers go through the table."""
     network = made("DINOv2")
     for name, tensor in network.state_dict().items():
