@@ -49,8 +49,7 @@ def convert(
         backbones.family(arch)
     contents = tensor_file.read(path)
     tree, metadata = checkpoint.tensors_of(path, contents), contents.metadata
-    module = intake.load(format) if format else intake.detect(path, tree, metadata)
-    source: Source = restated(path, module.read(path, tree, metadata, trunk), metadata)
+    source = restated(path, intake.read(path, tree, metadata, format=format, trunk=trunk), metadata)
     if contents.inert:
         named = f"{', '.join(contents.inert[:3])}{', ...' if len(contents.inert) > 3 else ''}"
         source.notes.append(f"The file names code, which was not run: {named}.")

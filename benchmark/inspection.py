@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmark import intake
 from benchmark.restated import restated
-from benchmark.source import Source, tensor_names
+from benchmark.source import tensor_names
 from pretrain import tensor_file
 from pretrain.errors import DensebenchError
 
@@ -156,10 +156,10 @@ def inspect(path: Path, trunk: str | None = None, *, format: str | None = None, 
         formats=intake.fits(tree, metadata),
         inert=list(contents.inert),
     )
-    module = intake.load(format) if format else None
+    if format is not None:
+        intake.load(format)
     try:
-        source: Source = (module or intake.detect(path, tree, metadata)).read(path, tree, metadata, trunk)
-        source = restated(path, source, metadata)
+        source = restated(path, intake.read(path, tree, metadata, format=format, trunk=trunk), metadata)
     except DensebenchError as error:
         return dataclasses.replace(found, problem=str(error))
     return dataclasses.replace(

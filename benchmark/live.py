@@ -17,7 +17,7 @@ from benchmark.estimate import Clock, in_words
 from benchmark.report import number
 from benchmark.result import Record
 from benchmark.stats import Summary, summarise
-from benchmark.table import is_floor
+from benchmark.table import at_floor
 
 WAITING = "·"
 LINE_SECONDS = 30.0
@@ -122,8 +122,8 @@ class Board:
             table.add_column(_title(task), justify="right")
         for method in self.methods:
             table.add_row(method, *(_text(self.cells[method, task]) for task in self.tasks))
-        if any("†" in _text(cell).plain for cell in self.cells.values()):
-            table.caption = f"{number.FLOOR} at the floor: an AP below 1 does not rank backbones."
+        if any(number.FLOOR in _text(cell).plain for cell in self.cells.values()):
+            table.caption = f"{number.FLOOR} at the floor (an AP below 1, one class everywhere): ranks no backbones."
         return table
 
     def __rich__(self) -> Group:
@@ -159,7 +159,7 @@ def describe(records: Sequence[Record], separator: str = ", ") -> str:
         half = f"{key}50"
         if half in first.metrics:
             text += f" · AP50 {number.number(summarise(r.metrics[half] for r in records).mean, half)}"
-        parts.append(text + (number.FLOOR if is_floor(key, summary.mean) else ""))
+        parts.append(text + (number.FLOOR if at_floor(key, records) else ""))
     return separator.join(parts)
 
 

@@ -14,7 +14,9 @@ COLUMNS = [
     *("method", "arch", "checkpoint", "task", "mode", "metric"),
     *("mean", "sd", "n", "gain_over_random", "rank", "fingerprint"),
 ]
-FLOOR = 1.0  # an average precision below one percent says that nothing was learned, not which backbone is better
+# At the floor a number says that nothing was learned, not which backbone is better:
+LEAST_AP = 1.0  # an average precision in percent,
+LEAST_GAIN = 1.05  # a mean recall of the classes over that of predicting one class everywhere
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Cell:
     Attributes:
         summary: Mean, standard deviation and number of fine-tuning seeds.
         best: The best of at least two rows under this protocol and architecture, and not at the floor.
-        floor: An average precision so low that it says nothing.
+        floor: So low that it says nothing; see `at_floor`.
         against_random: The verdict against random initialisation; empty for random itself, or without it.
     """
 
@@ -48,6 +50,7 @@ class _Row:
     direction: str
     headline: str
     summary: Summary
+    floor: bool
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -121,9 +124,18 @@ def label(record: Record) -> str:
     return "random" if record.weights.startswith("random:") else f"{record.name}@{record.weights[:8]}"
 
 
-def is_floor(metric: str, mean: float) -> bool:
-    """Say whether an average precision, in percent, is too low to compare backbones by."""
-    return metric.removesuffix("50").removesuffix("75").endswith("AP") and mean < FLOOR
+def at_floor(metric: str, records: Sequence[Record]) -> bool:
+    """Say whether seeds of one row are, in the mean, too low to compare backbones by.
+
+    An average precision is below 1 percent; a segmentation's classes are found no better than by one class
+    everywhere, whose mean recall is 1 / C where all C classes occur in the test images.
+    """
+    if metric.removesuffix("50").removesuffix("75").endswith("AP"):
+        return summarise(record.metrics[metric] for record in records).mean < LEAST_AP
+    if metric not in ("mIoU", "mAcc") or any("mAcc" not in record.metrics for record in records):
+        return False
+    classes = len(records[0].fingerprint_dict.get("data.classes", ()))
+    return classes > 0 and summarise(r.metrics["mAcc"] for r in records).mean < LEAST_GAIN * 100 / classes
 
 
 def _summaries(records: Iterable[Record]) -> list[_Row]:
@@ -149,6 +161,7 @@ def _summaries(records: Iterable[Record]) -> list[_Row]:
                     direction=measured[0].directions[metric],
                     headline=named.headline,
                     summary=summarise(record.metrics[metric] for record in measured),
+                    floor=at_floor(metric, measured),
                 )
             )
     return sorted(rows, key=lambda row: (*row.group[:4], row.metric != row.headline, row.metric))
@@ -169,11 +182,10 @@ def _random(rows: Sequence[_Row]) -> _Row | None:
 
 def _cell(row: _Row, group: Sequence[_Row]) -> Cell:
     reference = _random(group)
-    floor = is_floor(row.metric, row.summary.mean)
     return Cell(
         summary=row.summary,
-        best=len(group) > 1 and not floor and row.score == max(other.score for other in group),
-        floor=floor,
+        best=len(group) > 1 and not row.floor and row.score == max(other.score for other in group),
+        floor=row.floor,
         against_random=verdict(row.summary, reference.summary, row.direction)
         if reference and reference is not row
         else "",

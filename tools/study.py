@@ -40,6 +40,7 @@ SEEDS = (0, 1, 2)
 # The scenes of the study are frozen: their generator's version and seed stand in every record's data. Recipes and
 # protocols were chosen on scenes of seed 0, so the study draws others.
 TRAIN, VAL, SCENES_SEED = 2400, 200, 1
+REAL_EPOCHS = 20  # as many as the 1,500 steps of most `scenes` recipes make over the scenes
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """Rows, and the tasks that measure each of them, by mode; the cheap ones first."""
+    """Rows, and the tasks that measure each of them, by mode; the cheap ones first.
+
+    Attributes:
+        rows: What is measured.
+        tasks: Mode to tasks.
+        epochs: Passes of a pretraining over its images; None leaves it to the `scenes` recipes.
+    """
 
     rows: tuple[Row, ...]
     tasks: tuple[tuple[str, tuple[str, ...]], ...]
+    epochs: int | None = None
 
     def cells(self) -> Iterator[tuple[Row, str, str, int]]:
         """Yield row, task, mode and seed of every cell, one seed of everything before the next seed."""
@@ -117,8 +125,8 @@ def studies() -> dict[str, Study]:
     return {
         "scenes": Study(spine, (("linear", probes), ("finetune", (*probes, *DETECTION)))),
         "methods": Study(with_controls(*every_method()), (("linear", (VOC, DEPTH)),)),
-        "real": Study(contrastive, (("linear", (VOC,)), ("finetune", (VOC, *DETECTION)))),
-        "real_methods": Study(with_controls(*chosen, *detcon), (("linear", (VOC,)), ("finetune", (VOC,)))),
+        "real": Study(contrastive, (("linear", (VOC,)), ("finetune", (VOC, *DETECTION))), REAL_EPOCHS),
+        "real_methods": Study(with_controls(*chosen, *detcon), (("linear", (VOC,)), ("finetune", (VOC,))), REAL_EPOCHS),
     }
 
 
@@ -137,7 +145,8 @@ def main() -> None:
     study = studies()[arguments.study]
     rows = [one for one in study.rows if arguments.row in one.named(images)]
     for one in [one for one in rows if one.trains][part - 1 :: parts]:
-        pretrained(one, images, out, root, arguments.precision)
+        overrides = {"precision": arguments.precision} | ({"epochs": str(study.epochs)} if study.epochs else {})
+        pretrained(one, images, out, root, overrides)
     chosen = [
         (one, task, mode, seed)
         for one, task, mode, seed in study.cells()
@@ -180,13 +189,12 @@ def parsed() -> argparse.Namespace:
     return arguments
 
 
-def pretrained(one: Row, images: str, out: Path, root: Path, wanted: str) -> None:
+def pretrained(one: Row, images: str, out: Path, root: Path, overrides: dict[str, str]) -> None:
     """Pretrain a row, and before that find its regions."""
     file = None
     if one.regions is not None:
         file = out / f"{Path(images).stem}.{one.regions}.masks"
         make(images, one.regions, file, Options(sources=annotations(root) if one.regions == "human" else ()))
-    overrides = {} if wanted == "bfloat16" else {"precision": wanted}
     folder = one.checkpoint(images, out).parent
     pretrain(
         one.method, one.arch, images, "scenes", folder, overrides=overrides, seed=one.seed, workers=1, regions=file

@@ -13,13 +13,19 @@ import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pretrain.errors import DensebenchError, UsageError, unknown
 
-LAST = ("lightning", "general")  # asked in this order where no other format fits
+if TYPE_CHECKING:
+    from benchmark.source import Source
 
-__all__ = ["detect", "fits", "load", "names", "no_format", "single"]
+LAST = ("lightning", "general")  # asked in this order where no other format fits
+# Where trainers keep averaged weights beside the plain ones: timm's, and those of DeiT and ConvNeXt.
+# NOTE: mmengine's `ema_state_dict` is none, for its hook swaps the two before it saves.
+AVERAGES = ("state_dict_ema", "model_ema")
+
+__all__ = ["detect", "fits", "load", "names", "no_format", "read", "single"]
 
 
 def names() -> list[str]:
@@ -66,6 +72,50 @@ def detect(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
         if load(name).matches(tree, metadata):
             return load(name)
     raise no_format(path, tree)
+
+
+def read(
+    path: Path,
+    tree: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    *,
+    format: str | None = None,
+    trunk: str | None = None,
+) -> Source:
+    """Read a file's trunk.
+
+    Args:
+        path: The file, for messages.
+        tree: Its tensors and plain data.
+        metadata: Its metadata.
+        format: The naming format; by default it is found out.
+        trunk: Which of the file's networks; by default the one that its authors evaluate.
+
+    Raises:
+        DensebenchError: The file fits no format, or is not whole.
+        UsageError: There is no such format or trunk, or the file leaves it open which weights are meant.
+    """
+    module = load(format) if format else detect(path, tree, metadata)
+    source: Source = module.read(path, tree, metadata, trunk)
+    if trunk is None:
+        _hold_to_the_averages(path, tree, source)
+    return source
+
+
+def _hold_to_the_averages(path: Path, tree: Mapping[str, Any], source: Source) -> None:
+    """Refuse to pass over averaged weights, which are those to evaluate, without being told to."""
+    from benchmark.source import tensor_names
+
+    passed = [name for name in AVERAGES if name in source.dropped and tensor_names({name: tree[name]})]
+    if not passed:
+        return
+    places = load("general").places(tree)
+    mend = f"--format general --trunk takes one of: {', '.join(places)}."
+    if not places:
+        mend = f"--trunk {source.trunk} takes those beside them."
+    raise UsageError(
+        f"{path} holds averaged weights under '{passed[0]}', which the format {source.format} passes over.", mend
+    )
 
 
 def fits(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:

@@ -22,5 +22,5 @@ read = NAMING.read
 
 
 def matches(tree: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    """Tell a file by the string and a ViT's plain names; timm's trainer keeps averaged weights beside such a string."""
-    return isinstance(tree.get("model"), str) and "state_dict_ema" not in tree and NAMING.matches(tree, metadata)
+    """Tell a file by the string and a ViT's plain names."""
+    return isinstance(tree.get("model"), str) and NAMING.matches(tree, metadata)

@@ -64,6 +64,11 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     return dataclasses.replace(source, why=why) if why else source
 
 
+def places(tree: Mapping[str, Any]) -> list[str]:
+    """Return the names that --trunk may take: every place with a whole network."""
+    return [trunk.name for trunk in _trunks(tree)]
+
+
 def _trunks(tree: Mapping[str, Any]) -> list[Trunk]:
     """Return every place with a whole network, named by its container and prefix."""
     found, landmarks = [], backbones.landmarks()

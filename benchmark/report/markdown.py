@@ -13,7 +13,8 @@ from benchmark.table import Cell
 
 LEGEND = (
     "Mean ± sample standard deviation (number of fine-tuning seeds). Bold: the best mean under one protocol "
-    f"and architecture. {number.FLOOR}: an average precision below 1, too low to compare by."
+    f"and architecture. {number.FLOOR}: at the floor, an average precision below 1 or a segmentation that "
+    "finds its classes no better than one class everywhere would: too low to compare by."
 )
 
 

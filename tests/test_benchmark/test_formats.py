@@ -298,7 +298,7 @@ def module_certificate(folder: Path, tree: dict[str, Any]) -> Any:
 def test_pixpros_two_encoders_differ_by_the_dot(networks: Networks) -> None:
     """`module.encoder` without its dot begins the momentum encoder's names as well."""
     tree = pixpro(networks)
-    source = intake.detect(Path("a.pth"), tree, {}).read(Path("a.pth"), tree, {})
+    source = intake.read(Path("a.pth"), tree, {})
     assert torch.equal(source.tensors["conv1.weight"], networks(0)["conv1.weight"])
     assert not any("encoder_k" in name or name.startswith("_k") for name in source.tensors)
 

@@ -85,7 +85,7 @@ def test_what_is_not_served_is_named(library: str, name: str, what: str | None) 
     make = models.create_model if library == "timm" else models.get_model
     tree = networks.bare(lambda: make(name)).state_dict()
     with pytest.raises(DensebenchError) as error:
-        intake.detect(Path("a.pth"), tree, {}).read(Path("a.pth"), tree, {})
+        intake.read(Path("a.pth"), tree, {})
     assert ("is not served" in error.value.message) == (what is not None)
     assert (what or "a.pth") in error.value.message
 

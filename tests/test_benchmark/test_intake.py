@@ -53,7 +53,7 @@ def test_cut_network_is_no_architecture(trained_looking: Make, without: str) -> 
     cut = {name: tensor for name, tensor in trained_looking("resnet18").items() if not name.startswith(without)}
     assert backbones.identify(cut) is None
     with pytest.raises(DensebenchError, match=r"weights\.pth"):
-        intake.detect(HERE, cut, {}).read(HERE, cut, {})
+        intake.read(HERE, cut, {})
 
 
 def test_a_stray_tensor_does_not_mislead(trained_looking: Make) -> None:
@@ -68,7 +68,7 @@ def test_neighbours_in_timm_are_not_taken_for_ours() -> None:
     for name in ("resnet26", "resnet18d", "resnet14t", "regnety_002"):
         tree = timm.create_model(name).state_dict()
         with pytest.raises(DensebenchError, match=r"weights\.pth"):
-            intake.detect(HERE, tree, {}).read(HERE, tree, {})
+            intake.read(HERE, tree, {})
 
 
 # ---- formats
@@ -118,7 +118,7 @@ def test_timms_averaged_weights_are_taken_and_it_is_said(trained_looking: Make) 
     plain, averaged = trained_looking("resnet18"), trained_looking("resnet18")
     averaged["conv1.weight"] += 1
     tree = {"state_dict": plain, "state_dict_ema": averaged, "version": 2, "arch": "resnet18"}
-    source = intake.detect(HERE, tree, {}).read(HERE, tree, {})
+    source = intake.read(HERE, tree, {})
     assert torch.equal(source.tensors["conv1.weight"], averaged["conv1.weight"])
     assert "state_dict_ema" in source.notes[0]
     assert "state_dict" in source.dropped
@@ -219,7 +219,7 @@ def test_no_mutation_is_ever_certified(
     state: dict[str, Any] = {wrapper + name: tensor for name, tensor in trained_looking("resnet18").items()}
     mutate(state, wrapper + names[0], wrapper + names[1])
     try:
-        source = intake.detect(HERE, state, {}).read(HERE, state, {})
+        source = intake.read(HERE, state, {})
     except DensebenchError as error:
         assert "weights.pth" in error.message
         return

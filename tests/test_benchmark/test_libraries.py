@@ -58,7 +58,7 @@ def read(path: Path) -> tuple[str, State]:
     """The architecture and the trunk, before anything is converted."""
     contents = tensor_file.read(path)
     tree = checkpoint.tensors_of(path, contents)
-    source = intake.detect(path, tree, contents.metadata).read(path, tree, contents.metadata, None)
+    source = intake.read(path, tree, contents.metadata)
     return source.arch, source.tensors
 
 

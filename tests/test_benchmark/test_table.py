@@ -5,12 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.table import COLUMNS, is_floor, leaderboard, wide
+from benchmark.table import COLUMNS, at_floor, leaderboard, wide
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -181,9 +182,35 @@ def test_what_was_not_run_is_none(make_record):
     assert sum(cell is None for row in table.to_numpy().tolist() for cell in row) == 2
 
 
-def test_floors_are_for_average_precision_only():
-    assert is_floor("AP", 0.9) and is_floor("bbox_AP50", 0.9) and is_floor("segm_AP75", 0.0)
-    assert not is_floor("AP", 1.0) and not is_floor("mIoU", 0.5) and not is_floor("rel", 0.1)
+@pytest.mark.parametrize("metric", ["AP", "bbox_AP50", "segm_AP75"])
+def test_an_average_precision_below_one_is_at_the_floor(make_record, metric):
+    def floor(*values):
+        return at_floor(metric, [make_record(metric=metric, value=value, seed=i) for i, value in enumerate(values)])
+
+    assert floor(0.9) and floor(0.4, 1.5)
+    assert not floor(1.0) and not floor(0.4, 1.7)
+
+
+def test_one_class_everywhere_is_at_the_floor(make_record):
+    from benchmark.metrics import miou
+
+    labels = np.array([70, 20, 10])
+
+    def floor(right, predicted, metric="mIoU", classes=("a", "b", "c")):
+        measured = miou.mean_iou(np.array(right), np.array(predicted), labels)
+        directions = dict.fromkeys(measured, "higher")
+        protocol = {"data.classes": list(classes)}
+        return at_floor(metric, [make_record(metrics=measured, directions=directions, protocol=protocol)])
+
+    assert floor([70, 0, 0], [100, 0, 0]) and floor([0, 0, 10], [0, 0, 100]) and floor([70, 0, 0], [100, 0, 0], "mAcc")
+    assert floor([69, 1, 0], [97, 3, 0])  # one class nearly everywhere
+    assert not floor([65, 6, 0], [90, 10, 0])
+    assert not floor([70, 0, 0], [100, 0, 0], "aAcc")
+    assert not floor([70, 0, 0], [100, 0, 0], classes=())  # a protocol that does not say
+
+
+def test_a_depth_has_no_floor(make_record):
+    assert not at_floor("rel", [make_record(metric="rel", value=0.1, better="lower")])
 
 
 @pytest.mark.parametrize("module", ["table", "reproduce", "report.csv", "report.markdown"])

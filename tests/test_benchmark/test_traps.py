@@ -37,7 +37,7 @@ def behind(prefix: str, tensors: Tensors) -> Tensors:
 
 
 def read(tree: dict[str, Any], wanted: str | None = None) -> Any:
-    return intake.detect(Path("a.pth"), tree, {}).read(Path("a.pth"), tree, {}, wanted)
+    return intake.read(Path("a.pth"), tree, {}, trunk=wanted)
 
 
 PAIRS: dict[str, Callable[[Tensors, Tensors], dict[str, Any]]] = {
@@ -133,10 +133,30 @@ def test_dropposs_string_in_model(networks: tuple[Tensors, Tensors]) -> None:
     assert "model" in source.dropped
 
 
-def test_dropposs_string_beside_averaged_weights_is_timms_trainer() -> None:
+@pytest.mark.parametrize(
+    ("tree", "reader", "named"),
+    [
+        (lambda a, b: {"model": "vit_tiny", "state_dict": a, "state_dict_ema": b}, "droppos", "state_dict_ema"),
+        (lambda a, b: {"state_dict": behind("backbone.", a), "state_dict_ema": b, "meta": {}}, "mmselfsup", ""),
+        (lambda a, b: {"model": a, "model_ema": b, "epoch": 3}, "timm", "model_ema"),
+        (lambda a, b: {"encoder": behind("x.", a), "state_dict_ema": b}, "general", "encoder.x"),
+    ],
+)
+def test_averaged_weights_are_not_passed_over_unasked(tree: Any, reader: str, named: str) -> None:
     plain, averaged = (pretrain.backbones.build("vit_tiny_patch16", seed).state_dict() for seed in (1, 2))
-    source = read({"model": "vit_tiny", "state_dict": plain, "state_dict_ema": averaged})
-    assert torch.equal(source.tensors["cls_token"], averaged["cls_token"])
+    file = tree(plain, averaged)
+    with pytest.raises(UsageError, match=f"{reader} passes over") as refused:
+        intake.read(Path("a.pth"), file, {}, format=reader)
+    assert named in refused.value.mend
+    for place in intake.load("general").places(file):
+        source = intake.read(Path("a.pth"), file, {}, format="general", trunk=place)
+        wanted = averaged if place.endswith("_ema") else plain
+        assert torch.equal(source.tensors["cls_token"], wanted["cls_token"])
+
+
+def test_an_averaging_that_was_off_is_no_averaged_weights(networks: tuple[Tensors, Tensors]) -> None:
+    assert read({"model": networks[0], "model_ema": None}).trunk == ""
+    assert read({"model": networks[0], "model_ema": {}}).trunk == ""
 
 
 def exclude_bias_and_norm(tensor: Tensor) -> bool:

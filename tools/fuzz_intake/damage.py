@@ -11,7 +11,7 @@ import torch
 
 from benchmark import intake
 
-from .formats import File, Place, build
+from .formats import File, build
 from .networks import FIRST, FULL, OWN_SIDE, SMALL, network
 
 
@@ -147,8 +147,6 @@ def wrong_arch(made: File, random: Random, trap: str) -> None:
 def wrong_format(made: File, random: Random, trap: str) -> None:
     """A format is named, mostly a wrong one."""
     made.options["format"] = random.choice(intake.names())
-    if made.kind == "timm_trainer" and made.options["format"] != "timm":  # which alone knows of averages
-        made.places.append(Place(made.arch, {its: ("state_dict", its) for its in made.original}))
 
 
 def wrong_trunk(made: File, random: Random, trap: str) -> None:
