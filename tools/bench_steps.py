@@ -1,7 +1,8 @@
 """A training step of ours, mmpretrain's and lightly's, and the passes through the backbone that it cannot do without.
 
-Started by bench_pretrain.py. ResNet-18 on random views of 96 pixels, bfloat16 autocast, channels_last, SGD; heads,
-queue and temperature are the methods' own, scaled to ResNet-18's channels, and the same in all three.
+Started by bench_pretrain.py. ResNet-18 on random views of 96 pixels, channels_last, SGD, all four in bfloat16 where
+the machine has it; heads, queue and temperature are the methods' own, scaled to ResNet-18's channels, and the same in
+all three.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmark.quiet import quiet
 from pretrain import backbones, methods
-from pretrain.engine.precision import autocast
+from pretrain.engine.precision import autocast, choose
 from pretrain.learner import Learner
 from pretrain.method import Views
 from pretrain.recipe import Recipe, keywords_of
@@ -39,7 +40,7 @@ def run(alternate: Callable[..., None], names: Sequence[str] | None, batch: int,
             "mmpretrain": mmpretrain(name, images, queue),
             "bare backbone passes": floor(name, images),
         }
-        print(f"{name}, {batch} images, {queue} keys")
+        print(f"{name}, {batch} images, {queue} keys, {choose('bfloat16')}")
         alternate({key: repeated(step) for key, step in steps.items()}, batch * STEPS, rounds)
 
 
@@ -59,7 +60,7 @@ def ours(name: str, images: list[Tensor], queue: int) -> Step:
     keywords = {"queue_size": queue} if "queue_size" in keywords_of(kind) else {}
     learner = Learner(kind(backbones.build("resnet18", 0), image_size=SIZE, **keywords))
     learner.to(memory_format=torch.channels_last)
-    options = optimizer(learner, Recipe("", lr=0.01))
+    options = optimizer(learner, Recipe("", lr=0.01, precision=choose("bfloat16")))
     wrapper = options.pop("type")(**options)
     none = torch.zeros(len(images[0]))
     views = Views(images, [none[:, None].expand(-1, 4)] * 2, [none.bool()] * 2, none.long())
@@ -77,7 +78,7 @@ def floor(name: str, images: list[Tensor]) -> Step:
     together = {count: torch.cat(images[:count]) for count in (1, 2)}
 
     def step() -> None:
-        with autocast("bfloat16"):
+        with autocast(choose("bfloat16")):
             features = backbone(together[STUDENTS[name]])
             if TEACHERS[name]:
                 with torch.no_grad():
@@ -88,12 +89,12 @@ def floor(name: str, images: list[Tensor]) -> Step:
 
 
 def trained(network: nn.Module, loss: Callable[[], Tensor]) -> Step:
-    """Return a step of SGD on a loss in bfloat16, as ours is."""
+    """Return a step of SGD on a loss, in our step's precision."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     sgd = torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=1e-4, foreach=True)
 
     def step() -> None:
-        with autocast("bfloat16"):
+        with autocast(choose("bfloat16")):
             value = loss()
         sgd.zero_grad()
         value.backward()
