@@ -271,18 +271,27 @@ def reproduce(
 
 @app.command()
 def table(
-    format: Annotated[Literal["md", "csv"], typer.Option(help="md to read, csv for programs.")] = "md",
+    format: Annotated[
+        Literal["md", "csv", "latex", "html"],
+        typer.Option(help="md to read, csv for programs, latex for papers, html for a web page."),
+    ] = "md",
     records: Records = RECORDS,
 ) -> None:
     """Print the leaderboard of all records."""
-    from benchmark.report import csv, markdown
+    from benchmark.report import csv, html, latex, markdown
     from benchmark.result import read_all
     from benchmark.table import leaderboard, wide
 
     found = read_all(records)
     if not found:
         print(f"There are no records in {', '.join(map(str, records))}.", file=sys.stderr)
-    print(csv.render(leaderboard(found)) if format == "csv" else markdown.wide(wide(found)), end="")
+    write = {
+        "md": lambda: markdown.wide(wide(found)),
+        "csv": lambda: csv.render(leaderboard(found)),
+        "latex": lambda: latex.wide(wide(found)),
+        "html": lambda: html.page(wide(found), leaderboard(found)),
+    }
+    print(write[format](), end="")
 
 
 @app.command()

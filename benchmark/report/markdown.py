@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import pandas as pd
 
 from benchmark.report import number
+from benchmark.report.columns import LEGEND, titles
 from benchmark.stats import Summary
 from benchmark.table import Cell
-
-LEGEND = (
-    "Mean ± sample standard deviation (number of fine-tuning seeds). Bold: the best mean under one protocol "
-    f"and architecture. {number.FLOOR}: at the floor, an average precision below 1 or a segmentation that "
-    "finds its classes no better than one class everywhere would: too low to compare by."
-)
 
 
 def leaderboard(frame: pd.DataFrame) -> str:
@@ -55,17 +49,6 @@ def wide(frame: pd.DataFrame) -> str:
         texts = [_emphasised(cell, metric) for metric, cell in zip(metrics, cells, strict=True)]
         rows.append([escape(checkpoint), escape(arch), *texts])
     return render(["checkpoint", "arch", *titles(frame)], rows, escaped=True) + f"\n{LEGEND}\n"
-
-
-def titles(frame: pd.DataFrame) -> list[str]:
-    """Name the columns of the wide table: the protocol's hash appears where one task has several."""
-    columns = cast("list[tuple[str, str, str, str]]", frame.columns.to_list())
-    shown = [(task, mode, metric) for task, mode, _, metric in columns]
-    names = []
-    for task, mode, fingerprint, metric in columns:
-        words = [task, *([] if mode == "finetune" else [mode]), metric]
-        names.append(" ".join(words) + (f" [{fingerprint}]" if shown.count((task, mode, metric)) > 1 else ""))
-    return names
 
 
 def _emphasised(cell: Cell | None, metric: str) -> str:

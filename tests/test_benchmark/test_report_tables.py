@@ -8,8 +8,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.report import columns, markdown, number
 from benchmark.report import csv as csv_report
-from benchmark.report import markdown, number
 from benchmark.stats import Summary
 from benchmark.table import Cell, leaderboard, wide
 
@@ -78,7 +78,7 @@ def test_markdown_tables(make_record):
 
 def test_titles_tell_protocols_and_modes_apart(make_record):
     records = [make_record(), make_record(protocol={"lr": 1}), make_record(mode="linear", protocol={"lr": 2})]
-    first, second, linear = sorted(markdown.titles(wide(records)), key=lambda title: "linear" in title)
+    first, second, linear = sorted(columns.titles(wide(records)), key=lambda title: "linear" in title)
     assert first != second and "[" in first and "[" in second
     assert linear == "voc_seg_fcn_d8_20k linear mIoU"
 

@@ -213,7 +213,9 @@ def test_a_depth_has_no_floor(make_record):
     assert not at_floor("rel", [make_record(metric="rel", value=0.1, better="lower")])
 
 
-@pytest.mark.parametrize("module", ["table", "reproduce", "report.csv", "report.markdown"])
+@pytest.mark.parametrize(
+    "module", ["table", "reproduce", "report.csv", "report.html", "report.latex", "report.markdown"]
+)
 def test_tables_need_neither_torch_nor_mmlab(module):
     heavy = ("torch", "mmengine", "mmcv")
     script = f"import sys, benchmark.{module}; print([name for name in {heavy} if name in sys.modules])"
