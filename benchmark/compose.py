@@ -21,6 +21,7 @@ APART = ("padding",)
 What else it has (layer scales, registers, the eps of its norms) belongs to its network, as its architecture does.
 """
 COMPARABLE = ["model", "train_pipeline", "test_pipeline", "optimizer", "schedule", "evaluator", "test_batch_size"]
+OPTIONAL = ["paramwise"]  # blocks that not every task has
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Composed:
         notes: What the architecture cannot do as the protocol asks, a sentence each.
         iterations: Training steps.
         batch_size: Training images a step, over all processes.
+        precise_bn: Steps over which norm statistics are averaged anew after training; 0 leaves them.
     """
 
     config: dict[str, Any]
@@ -69,6 +71,7 @@ class Composed:
     notes: list[str]
     iterations: int
     batch_size: int
+    precise_bn: int
 
 
 def compose(
@@ -152,11 +155,21 @@ def compose(
             "type": "AutocastOptimWrapper",
             "precision": setting.precision,
             "optimizer": protocol["optimizer"],
+            **({"paramwise_cfg": protocol["paramwise"]} if "paramwise" in protocol else {}),
         },
         "param_scheduler": param_schedulers(schedule),
         **_surroundings(setting.seed),
     }
-    return Composed(config, fingerprint, protocol["trunk"], size, notes, schedule["iterations"], schedule["batch_size"])
+    return Composed(
+        config,
+        fingerprint,
+        protocol["trunk"],
+        size,
+        notes,
+        iterations=schedule["iterations"],
+        batch_size=schedule["batch_size"],
+        precise_bn=protocol["benchmark"]["precise_bn"],
+    )
 
 
 def param_schedulers(schedule: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -263,7 +276,7 @@ def _surroundings(seed: int) -> dict[str, Any]:
 
 def _fingerprint(protocol: Protocol, values: dict[str, Any], found: Manifest, setting: Setting) -> dict[str, Any]:
     """Flatten what makes numbers comparable to {dotted name: value}."""
-    content = {block: protocol[block] for block in COMPARABLE}
+    content = {block: protocol[block] for block in (*COMPARABLE, *(block for block in OPTIONAL if block in protocol))}
     content["precise_bn"] = protocol["benchmark"]["precise_bn"]
     content["max_test_images"] = values.get("max_test_images")
     content["mode"] = setting.mode

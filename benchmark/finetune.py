@@ -23,6 +23,7 @@ import benchmark.metrics  # noqa: F401 (these imports register our modules)
 from benchmark import backbones
 from benchmark.compose import Composed
 from benchmark.convert import Backbone
+from benchmark.heads.norms import precise
 from benchmark.heads.trunk import TrunkHook
 from pretrain.engine import guard, sampling  # noqa: F401 (registers the hooks)
 from pretrain.engine.launch import build_runner, train
@@ -31,6 +32,8 @@ from pretrain.engine.progress import ProgressHook
 from pretrain.engine.state import StateHook
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
+
+STATE = "state.pth"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,6 @@ class Job:
         backbone: The certified trunk.
         frozen: The trunk does not train.
         calibrate: Training images, at most, that set the trunk's norm statistics first; 0 leaves them.
-        precise_bn: Iterations over which norm statistics are averaged anew after training; 0 leaves them.
         folder: Its work folder.
         keep_model: Leave the fine-tuned weights in the work folder.
     """
@@ -53,13 +55,14 @@ class Job:
     backbone: Backbone
     frozen: bool
     calibrate: int
-    precise_bn: int
     folder: Path
     keep_model: bool
 
 
 def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dict[str, float]:
     """Train and evaluate; a run that was interrupted goes on where it stopped.
+
+    The state that it goes on from stays in the work folder; see `forget`.
 
     Args:
         job: The run.
@@ -72,7 +75,7 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
         DensebenchError: The trunk does not stand where it belongs, the loss diverged, or an image is damaged.
     """
     backbones.register(job.backbone.arch)
-    state_file = job.folder / "state.pth"
+    state_file = job.folder / STATE
     runner = build_runner(Config(job.composed.config))
     runner.register_hook(
         TrunkHook(
@@ -90,8 +93,8 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
         runner.register_hook(_StepHook(on_step), "LOW")
     runner.register_hook(StateHook(str(state_file)), "VERY_LOW")
     train(runner)
-    if job.precise_bn:
-        _precise_bn(runner, job.precise_bn)
+    if job.composed.precise_bn:
+        precise(runner, job.composed.places, job.composed.precise_bn, frozen=job.frozen)
     with contextlib.redirect_stdout(io.StringIO()):
         _ = runner.test_loop  # builds the data set; pycocotools reports its reading
     metrics = runner.test()
@@ -99,8 +102,12 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         with replacing(job.folder / "model.pth") as temporary:
             torch.save(model.state_dict(), temporary)
-    state_file.unlink(missing_ok=True)
     return {name.rpartition("/")[2]: float(value) for name, value in metrics.items()}
+
+
+def forget(folder: Path) -> None:
+    """Delete a run's training state, once its numbers are safe elsewhere."""
+    (folder / STATE).unlink(missing_ok=True)
 
 
 class _StepHook(Hook):
@@ -112,16 +119,6 @@ class _StepHook(Hook):
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Report."""
         self.on_step(runner.iter + 1, runner.max_iters)
-
-
-def _precise_bn(runner: Any, iterations: int) -> None:
-    """Average the norms' statistics over `iterations` batches with the weights fixed (detectron2's PreciseBN)."""
-    from mmpretrain.engine.hooks.precise_bn_hook import update_bn_stats
-
-    loader = runner.train_dataloader
-    samples = iterations * loader.batch_size * runner.world_size
-    with contextlib.redirect_stdout(io.StringIO()):
-        update_bn_stats(runner.model, loader, samples, logger="silent")
 
 
 def reported(metrics: dict[str, float], keys: list[str], title: str) -> dict[str, float]:

@@ -80,6 +80,8 @@ def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
 
 
 def _override(protocol: Protocol, name: str, value: Any) -> None:
+    if name.startswith("benchmark.") and name != "benchmark.precise_bn":
+        raise UsageError(f"'{name}' says what the task is, and cannot be set.", "Choose another task.")
     *folders, last = name.split(".")
     block: Any = protocol
     for folder in folders:

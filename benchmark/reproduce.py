@@ -20,9 +20,10 @@ COLUMNS = [
     *("table", "task", "method", "recipe", "pretrain_data", "epochs"),
     *("architecture", "metric", "value", "source"),
 ]
-# Where a data set's training images lie, and the folder names that stand for it in a checkpoint's `data`.
+# Where a data set's training images lie, and what stands for it at the end of a checkpoint's `data`.
+_IMAGENET = ("imagenet", "imagenet1k", "ilsvrc2012")
 FOLDERS = {
-    "ImageNet-1k": ("DATA/imagenet/train", ("imagenet", "imagenet1k", "ilsvrc2012")),
+    "ImageNet-1k": ("DATA/imagenet/train", (*_IMAGENET, *(f"{name}/train" for name in _IMAGENET))),
     "COCO train2017": ("DATA/coco/train2017", ("train2017",)),
 }
 
@@ -123,8 +124,8 @@ class Measured:
 def measure(row: Printed, records: Iterable[Record]) -> Measured | None:
     """Summarise the records that measure a printed number; None without any.
 
-    Where several checkpoints or protocols agree with the row (two pretraining seeds, an overridden setting),
-    the group with the most seeds counts.
+    Where several checkpoints or protocols agree with the row (two pretraining seeds, one process or eight), the
+    group with the most seeds counts.
     """
     groups: dict[tuple[str, str], dict[int, float]] = {}
     notes: dict[tuple[str, str], set[str]] = {}
@@ -142,13 +143,16 @@ def measure(row: Printed, records: Iterable[Record]) -> Measured | None:
 def agrees(row: Printed, record: Record) -> bool:
     """Say whether a record measures what the paper measured.
 
-    Task (the full protocol: `.small` and `.demo` are others), fine-tuning mode, method, recipe, pretraining
-    data, epochs and architecture agree, and the data set was complete.
+    Task (the full protocol: `.small` and `.demo` are others, and so is one with a changed setting), fine-tuning
+    mode, method, recipe, pretraining data, epochs and architecture agree, and the data set was the official one,
+    complete.
     """
-    if (record.task, record.mode, record.arch) != (row.task, "finetune", row.architecture) or record.partial:
+    if (record.task, record.mode, record.arch) != (row.task, "finetune", row.architecture):
         return False
-    if row.method == "random" or record.method == "random":
-        return row.method == record.method
+    if record.partial or record.changed or record.data.get("name") != "official":
+        return False
+    if row.method == "random" or record.is_random:
+        return row.method == "random" and record.is_random
     pretraining = record.pretraining
     return (
         f"{record.method}/{pretraining.get('recipe')}" == row.recipe
@@ -186,9 +190,9 @@ def commands(gaps: Iterable[Printed]) -> str:
 
 
 def _same_data(printed: str, recorded: str) -> bool:
-    _, names = FOLDERS.get(printed, ("", ()))
-    parts = {re.sub(r"[^a-z0-9]", "", part.lower()) for part in recorded.split("/")}
-    return recorded == printed or not parts.isdisjoint(names)
+    _, ends = FOLDERS.get(printed, ("", ()))
+    parts = [re.sub(r"[^a-z0-9]", "", part.lower()) for part in recorded.split("/")]
+    return recorded == printed or any(parts[-len(end.split("/")) :] == end.split("/") for end in ends)
 
 
 def _same_epochs(printed: str, recorded: object) -> bool:

@@ -17,6 +17,7 @@ from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
 __all__ = [
+    "CHANGED",
     "SCHEMA",
     "Key",
     "Record",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 SCHEMA = 1
+CHANGED = "The task's "  # begins the note of a setting that the user changed
 
 
 class Key(NamedTuple):
@@ -106,6 +108,16 @@ class Record:
     def fingerprint(self) -> str:
         """Hash of the protocol; only records with the same one are comparable."""
         return fingerprint(self.fingerprint_dict)
+
+    @property
+    def changed(self) -> bool:
+        """Whether a setting of the task was changed for this run."""
+        return any(note.startswith(CHANGED) for note in self.notes)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether this is the control row, drawn anew for its seed, whatever its names say."""
+        return self.weights.startswith("random:")
 
     @property
     def key(self) -> Key:

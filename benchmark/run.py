@@ -13,12 +13,12 @@ from benchmark import compose, convert, data_spec, manifest, protocol, task
 from benchmark.convert import Backbone
 from benchmark.data_check import unreadable
 from benchmark.quiet import quiet
-from benchmark.result import Key, Record, exists, fingerprint, read, write
+from benchmark.result import CHANGED, Key, Record, exists, fingerprint, read, write
 from pretrain import provenance
 from pretrain.claim import claim
 from pretrain.engine import precision as precisions
 from pretrain.engine.launch import is_main_process, world_size
-from pretrain.errors import UsageError
+from pretrain.errors import DensebenchError, UsageError
 
 CALIBRATION_IMAGES = 200
 """Training images, at most, that set the norm statistics of a frozen random trunk."""
@@ -147,26 +147,54 @@ class _Run:
 
     def record(self, on_event: Callable[[Event], None] | None) -> Record:
         """Return the record: the one that exists, or that of a new run."""
-        precision = precisions.choose(self.request.precision or self.task.protocol["precision"])
+        asked = protocol.protocol_of(self.task, self.request.mode, self.request.overrides or {})["precision"]
+        precision = precisions.choose(self.request.precision or asked)
         composed = self._compose(precision, Path("unknown"))
         weights = self.backbone.certificate.digest
         key = Key(weights, fingerprint(composed.fingerprint), self.seed)
         records = self.request.out / "records"
         tell = on_event or (lambda event: None)
-        if exists(key, records) and not self.request.force:
-            known = read(key.path(records))
-            tell(Event("found", self.task.name, self.seed, record=known))
+        if known := self._known(key, records, tell):
             return known
         with claim(key.path(records)) if is_main_process() else nullcontext():
+            if known := self._known(key, records, tell):  # written while the claim was another's
+                return known
             folder = self.request.out / "work" / key.path(records).stem
             tell(Event("started", self.task.name, self.seed, steps=composed.iterations))
             begin = time.monotonic()
             metrics = self._finetune(self._compose(precision, folder), folder, on_event)
             result = self._result(composed, metrics, precision, time.monotonic() - begin)
             if is_main_process():
+                from benchmark.finetune import forget
+
                 write(result, records, replace=self.request.force)
+                forget(folder)
         tell(Event("recorded", self.task.name, self.seed, composed.iterations, composed.iterations, result))
         return result
+
+    def _known(self, key: Key, records: Path, tell: Callable[[Event], None]) -> Record | None:
+        """Return the record of this key, unless there is none or it is to be redone.
+
+        Raises:
+            DensebenchError: It is of the same tensors with another input normalisation, which gives other numbers.
+        """
+        if self.request.force or not exists(key, records):
+            return None
+        path = key.path(records)
+        known = read(path)
+        if known.pretraining.get("input", self._input) != self._input:
+            raise DensebenchError(
+                f"{path} was measured with the input normalisation {known.pretraining['input']}, "
+                f"but the checkpoint states {self._input}.",
+                "Use --force to measure it anew.",
+            )
+        tell(Event("found", self.task.name, self.seed, record=known))
+        return known
+
+    @property
+    def _input(self) -> dict[str, Any]:
+        backbone = self.backbone
+        return {"mean": list(backbone.mean), "std": list(backbone.std), "channel_order": backbone.channel_order}
 
     def _compose(self, precision: str, folder: Path) -> compose.Composed:
         setting = compose.Setting(
@@ -208,7 +236,6 @@ class _Run:
             backbone=self._fitted(composed),
             frozen=self.request.mode != "finetune",
             calibrate=CALIBRATION_IMAGES if self._calibrated else 0,
-            precise_bn=self.task.protocol["benchmark"]["precise_bn"],
             folder=folder,
             keep_model=self.request.keep_model,
         )
@@ -251,7 +278,10 @@ class _Run:
             directions={key: metric.better for key, metric in described.items()},
             headline=self.task.metrics[0].key,
             metric_info={key: {"label": m.label, "scale": m.scale} for key, m in described.items()},
-            pretraining={key: meta[key] for key in ("recipe", "data", "epochs") if key in meta},
+            pretraining={
+                **{key: meta[key] for key in ("recipe", "data", "epochs") if key in meta},
+                "input": self._input,
+            },
             partial=self.found.partial or bool(self.skip),
             notes=list(self._notes(composed)),
             world_size=world_size(),
@@ -267,7 +297,7 @@ class _Run:
         if world_size() == 1 and "SyncBN" in str(self.task.protocol["model"]):
             yield "SyncBN became BN: one process trained."
         for name, value in (self.request.overrides or {}).items():
-            yield f"The task's {name} was set to {value}."
+            yield f"{CHANGED}{name} was set to {value}."
         if self.skip:
             yield f"{len(self.skip)} unreadable training images were left out."
         yield from composed.notes

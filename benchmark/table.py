@@ -121,7 +121,7 @@ def label(record: Record) -> str:
     The hash tells two pretraining seeds of one method apart. They are two rows, because the spread of a row
     is that of fine-tuning one checkpoint.
     """
-    return "random" if record.weights.startswith("random:") else f"{record.name}@{record.weights[:8]}"
+    return "random" if record.is_random else f"{record.name}@{record.weights[:8]}"
 
 
 def at_floor(metric: str, records: Sequence[Record]) -> bool:

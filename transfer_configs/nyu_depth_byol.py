@@ -2,6 +2,8 @@
 
 # NOTE: images are halved (640x480 to 320x240) and cropped to 304x228; prediction and label are compared there.
 # NOTE: the paper names no learning-rate decay; none is applied.
+# NOTE: it trains on NYU's raw recordings, as Laina et al. do; mmseg's layout holds 24,231 other frames of them.
+# NOTE: errors are means over images; Laina et al. pool all pixels, and the paper does not say what it does.
 Run: densebench run nyu_depth_byol --checkpoint CKPT --data-root DATA
 """
 _base_ = ['_base_/depth_up_projection.py']

@@ -14,6 +14,7 @@ benchmark = dict(
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='KeepDifficult'),  # detectron2 trains them, and leaves them out of the test
     dict(type='RandomChoiceResize', scales='$train_scales', keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs')]

@@ -66,6 +66,19 @@ class LoadLabels(LoadAnnotations):
 
 
 @TRANSFORMS.register_module()
+class KeepDifficult(BaseTransform):
+    """Train VOC's difficult objects like all others, as detectron2 does.
+
+    # NOTE: mmdet would ignore their boxes, which without an overlap to ignore by makes them background.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Clear `gt_ignore_flags`."""
+        results["gt_ignore_flags"] = np.zeros_like(results["gt_ignore_flags"])
+        return results
+
+
+@TRANSFORMS.register_module()
 class CentreCrop(BaseTransform):
     """Cut image and labels to their centre, which counts as the original image from there on.
 

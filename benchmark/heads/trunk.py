@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from benchmark.heads.norms import calibrate, feature_maps, trunk_modules
 from benchmark.heads.whitening import Whitening
 from pretrain.errors import DensebenchError
 
@@ -57,11 +56,6 @@ def load_trunk(model: nn.Module, trunk: Mapping[str, Tensor], places: Mapping[st
     for target, tensor in targets.items():
         if not torch.equal(loaded[target].cpu(), tensor.to(loaded[target].dtype)):
             raise DensebenchError(f"'{target}' does not hold the checkpoint's values after loading.")
-
-
-def trunk_modules(model: nn.Module, places: Mapping[str, str]) -> list[nn.Module]:
-    """Return the modules that the trunk fills."""
-    return [model.get_submodule(prefix.rstrip(".")) for prefix in places.values()]
 
 
 @MODELS.register_module()  # type: ignore[untyped-decorator]
@@ -138,11 +132,11 @@ class TrunkHook(Hook):
             return
         with runner.optim_wrapper.optim_context(runner.model):
             if self.calibrate:
-                calibrate_norms(model, runner.train_dataloader, self.calibrate)
+                calibrate(runner, self.places, self.calibrate)
             for module in model.modules():
                 if isinstance(module, Whitening):
                     model.eval()
-                    maps = _feature_maps(model, runner.train_dataloader, module.images)
+                    maps = feature_maps(model, runner.train_dataloader, module.images)
                     module.fit(levels[-1] for levels in maps)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
@@ -150,36 +144,3 @@ class TrunkHook(Hook):
         if self.frozen:
             for module in self._modules:
                 module.eval()
-
-
-def calibrate_norms(model: Any, loader: Any, images: int) -> None:
-    """Set the backbone's running statistics, where it has any, to the averages over a pass of training images.
-
-    Args:
-        model: A model with `backbone` and `data_preprocessor`.
-        loader: The training loader, whose sampler is endless.
-        images: How many, at most; one pass is never exceeded.
-    """
-    norms = [module for module in model.backbone.modules() if isinstance(module, _BatchNorm)]
-    if not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a cumulative average
-        norm.train()
-    for _ in _feature_maps(model, loader, images):
-        pass
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked.zero_()
-
-
-def _feature_maps(model: Any, loader: Any, images: int) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the backbone's feature maps for batches of at most `images` training images, one pass at most."""
-    batches = max(1, min(images, len(loader.dataset)) // loader.batch_size)
-    with torch.no_grad():
-        for batch in islice(iter(loader), batches):
-            yield model.backbone(model.data_preprocessor(batch, True)["inputs"])

@@ -18,6 +18,7 @@ def measured(make_record):
             "arch": "resnet50",
             "metric": "AP",
             "pretraining": {"recipe": "coco-800e", "data": "coco/train2017", "epochs": 800},
+            "data": {"name": "official"},
         }
         return make_record(seed=seed, value=value, **{**fields, **changes})
 
@@ -85,6 +86,9 @@ def test_what_does_not_agree_does_not_fill(measured):
         measured(pretraining={"recipe": "coco-800e", "data": "coco/train2017", "epochs": 8}),
         measured(pretraining={"recipe": "imagenet-200e", "data": "coco/train2017", "epochs": 200}),
         measured(pretraining={}),
+        measured(data={"name": "scenes"}),
+        measured(notes=["The task's schedule.iterations was set to 100."]),
+        measured(method="random", weights="f" * 64),
     ]
     for stranger in strangers:
         assert densecl_ap([stranger])[5] == "not run", stranger
@@ -92,10 +96,25 @@ def test_what_does_not_agree_does_not_fill(measured):
     assert variant[5] == "56.4 (1)"
 
 
+@pytest.mark.parametrize(
+    ("recorded", "same"),
+    [
+        *(("imagenet/train", True), ("ILSVRC2012/train", True), ("data/ImageNet-1k", True), ("imagenet", True)),
+        *(("imagenet/val", False), ("imagenet/train/n01440764", False), ("notimagenet/train", False), ("", False)),
+    ],
+)
+def test_pretraining_data_is_told_by_the_end_of_its_name(measured, recorded, same):
+    pretraining = {"recipe": "imagenet-200e", "data": recorded, "epochs": 200}
+    text = reproduce.report("densecl_voc_det", [measured(pretraining=pretraining)])
+    assert (line(text, "densecl/imagenet-200e", "AP")[5] != "not run") == same
+
+
 def test_random_fills_random_alone(measured):
     random = measured(method="random", value=33.0, pretraining={})
     text = reproduce.report("densecl_voc_det", [random])
     assert line(text, "random", "AP")[5] == "33.0 (1)"
+    named = measured(method="random", value=33.0, pretraining={}, weights="f" * 64)  # a file called random.pth
+    assert line(reproduce.report("densecl_voc_det", [named]), "random", "AP")[5] == "not run"
     assert text.count("not run") == 29
 
 

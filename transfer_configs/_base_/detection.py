@@ -9,4 +9,5 @@ test_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))]
 optimizer = dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4)
+paramwise = dict(norm_decay_mult=0.0)  # SOLVER.WEIGHT_DECAY_NORM
 test_batch_size = 1
