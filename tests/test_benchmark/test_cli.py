@@ -184,10 +184,10 @@ def test_listings_are_the_folders(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["ls", "methods"], ["ls", "archs"], ["ls", "tasks"], ["ls", "formats"]]
+    "arguments", [["--help"], ["ls", "methods"], ["ls", "archs"], ["ls", "tasks"], ["ls", "formats"], ["ls", "tables"]]
 )
 def test_help_and_listings_need_neither_torch_nor_mm(arguments):
-    heavy = ("torch", "mmengine", "mmcv", "mmdet", "mmseg", "timm")
+    heavy = ("torch", "mmengine", "mmcv", "mmdet", "mmseg", "timm", "numpy", "pandas")
     code = (
         "import sys\n"
         f"for name in {heavy}: sys.modules[name] = None\n"  # importing one of them now raises ImportError
