@@ -42,7 +42,15 @@ def unwritable(path: Path, error: OSError) -> DensebenchError:
             f"{path} could not be written: the disk is full; what stood there before is untouched.",
             "Free some room and type the same command again.",
         )
+    file = in_the_way(path)
+    if file is not None:
+        return DensebenchError(f"{path} could not be written: {file} is a file, not a folder.", "Choose another place.")
     return DensebenchError(
         f"{path} could not be written: {error.strerror or error}.",
         "Check that the folder exists and that you may write to it.",
     )
+
+
+def in_the_way(path: Path) -> Path | None:
+    """Return what stands where a folder above `path` should be, and is none."""
+    return next((above for above in path.parents if os.path.lexists(above) and not above.is_dir()), None)
