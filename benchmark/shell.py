@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import sys
@@ -30,6 +31,19 @@ class Verbs(TyperGroup):
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             raise unknown("verb", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
+
+
+def hold_to_words(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument, which would stand for the folder one is in.
+
+    Raises:
+        UsageError: One is empty.
+    """
+    for before, argument in itertools.pairwise(["densebench", *arguments]):
+        if not argument:
+            raise UsageError(f"Nothing stands after '{before}' but an empty text.", "Is a variable of the shell empty?")
+        if re.fullmatch(r"--[\w-]+=", argument):
+            raise UsageError(f"Nothing stands after '{argument}'.", "Is a variable of the shell empty?")
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
@@ -87,6 +101,7 @@ def perform(app: typer.Typer, arguments: Sequence[str]) -> int:
         warnings.simplefilter("ignore")  # libraries' advice to programmers is nothing for users
     command = typer.main.get_command(app)
     try:
+        hold_to_words(arguments)
         status = command.main(spread(arguments), prog_name="densebench", standalone_mode=False)
         sys.stdout.flush()
     except DensebenchError as error:

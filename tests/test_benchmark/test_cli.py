@@ -67,6 +67,14 @@ def test_wrong_usage_is_one_sentence_and_status_2(typed, says, capsys):
     assert "--help" in lines[1]
 
 
+@pytest.mark.parametrize("typed", [["inspect", ""], ["data", "scenes", ""], ["data", "check", "--data-root="]])
+def test_an_empty_argument_does_not_stand_for_the_folder_one_is_in(typed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call(*typed) == 2
+    assert "Is a variable of the shell empty?" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_verb_prints_the_help_only(capsys):
     assert call() == 2
     captured = capsys.readouterr()
