@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,11 +41,11 @@ def faulty_labels(found: manifest.Manifest) -> list[tuple[Path, str]]:
     """
     if found.data not in LABEL_IMAGES:
         return []
-    pairs = [pair for split in (found.train, found.test) for pair in zip(split.images, split.labels, strict=True)]
-    classes = len(found.classes)
+    images = [*found.train.images, *found.test.images]
+    labels = [*found.train.labels, *found.test.labels]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        faults = pool.map(lambda pair: _fault(*pair, classes), pairs)
-        return [(label, fault) for (_, label), fault in zip(pairs, faults, strict=True) if fault]
+        faults = pool.map(_fault, images, labels, itertools.repeat(len(found.classes)))
+        return [(label, fault) for label, fault in zip(labels, faults, strict=True) if fault]
 
 
 def _fault(image: Path, label: Path, classes: int) -> str:
@@ -57,9 +58,8 @@ def _fault(image: Path, label: Path, classes: int) -> str:
             if pixels.size != size:
                 return f"is of {pixels.width}x{pixels.height} pixels, its image of {size[0]}x{size[1]}"
             if not classes:
-                return (
-                    "" if pixels.mode.startswith("I") else f"is no depth map of 16 bits, but of the mode {pixels.mode}"
-                )
+                deep = pixels.mode.startswith("I")
+                return "" if deep else f"is no depth map of 16 bits, but of the mode {pixels.mode}"
             if pixels.mode not in ("L", "P"):
                 return f"is no map of class indices, but of the mode {pixels.mode}"
             strange = [value for value, count in enumerate(pixels.histogram()[:NO_CLASS]) if count and value >= classes]

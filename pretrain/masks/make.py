@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from pretrain.data.images import find, read
-from pretrain.errors import UsageError, unknown
+from pretrain.errors import DensebenchError, UsageError, unknown
 from pretrain.masks.felzenszwalb import felzenszwalb
 from pretrain.masks.grid import grid
 from pretrain.masks.human import Human
@@ -109,7 +109,14 @@ def _seen(segment: Callable[[np.ndarray], np.ndarray], path: Path, image: np.nda
 
 
 def _regions(finder: Finder, portion: Sequence[Path]) -> list[np.ndarray | None]:
-    return [finder(path, read(path)) for path in portion]
+    return [finder(path, _read(path)) for path in portion]
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return read(path)
+    except DensebenchError as error:
+        raise DensebenchError(error.message, "Replace or remove it, and type the same command again.") from error
 
 
 def _mapped(

@@ -50,12 +50,11 @@ class Store:
         text = json.dumps(settings, sort_keys=True)
         if not path.exists():
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(path) as temporary, closing(sqlite3.connect(temporary)) as made, made:
                     made.execute("CREATE TABLE settings (value TEXT)")
                     made.execute("CREATE TABLE regions (image TEXT PRIMARY KEY, planes INTEGER, png BLOB)")
                     made.execute("INSERT INTO settings VALUES (?)", (text,))
-            except (OSError, sqlite3.Error) as error:
+            except sqlite3.Error as error:
                 raise DensebenchError(f"{path} cannot be written: {error}.") from error
         store = cls(path)
         if dict(store.settings) != json.loads(text):

@@ -133,7 +133,7 @@ def replaced(path, content):
 LABELS = {
     "voc_seg": "voc_seg_fcn_d8_20k",
     "cityscapes_seg": "cityscapes_seg_fcn_d8_40k",
-    "nyu_depth": "nyu_depth_bts_60k",
+    "nyu_depth": "nyu_depth_byol",
 }
 
 

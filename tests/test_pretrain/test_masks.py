@@ -308,3 +308,14 @@ def test_a_method_of_regions_takes_a_whole_file_of_them(photographs, tmp_path):
     make(str(photographs), "grid", other, Options(cells=5), workers=1)
     with pytest.raises(UsageError, match="holds another pretraining: regions is"):
         run("detcon_b", other)
+
+
+def test_mends_are_those_that_masks_have(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(DensebenchError, match=r"a\.jpg cannot be read as an image") as caught:
+        make(str(tmp_path / "images"), "grid", tmp_path / "masks", Options())
+    assert "--skip-unreadable" not in caught.value.mend
+    (tmp_path / "notes.txt").write_text("some")
+    with pytest.raises(DensebenchError, match=r"notes\.txt is a file, not a folder"):
+        make(str(tmp_path / "images"), "grid", tmp_path / "notes.txt" / "masks", Options())
