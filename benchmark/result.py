@@ -189,7 +189,7 @@ def read(path: Path) -> Record:
         return Record.from_dict(data)
     except (OSError, ValueError, TypeError, AttributeError, DensebenchError) as error:
         raise DensebenchError(
-            f"{path} is not a record of schema {SCHEMA}: {error}.", "Delete the file to run it again."
+            f"{path} is not a record of schema {SCHEMA}: {str(error).rstrip('.')}.", "Delete the file to run it again."
         ) from error
 
 
