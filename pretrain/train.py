@@ -28,7 +28,6 @@ from pretrain.learner import Learner, StepHook
 from pretrain.masks.store import Store
 from pretrain.method import Method
 from pretrain.monitor import CollapseHook, NoteHook, UnreadableHook
-from pretrain.recipe import keywords_of
 from pretrain.schedule import optimizer, schedules
 from pretrain.settings import Settings
 from pretrain.views.batched import uncoloured
@@ -84,7 +83,7 @@ def pretrain(
     kind = methods.load(method)
     if recipe not in kind.recipes:
         raise unknown("recipe", recipe, kind.recipes)
-    chosen = kind.recipes[recipe].with_overrides(overrides or {}, keywords_of(kind))
+    chosen = kind.recipes[recipe].with_overrides(overrides or {}, kind)
     source = find(str(images)) if chosen.trains else Source("none", ())
     store = _regions(kind, regions, source) if chosen.trains else None
     settings = Settings(
