@@ -37,6 +37,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def unwritable(path: Path, error: OSError) -> DensebenchError:
     """Describe why `path` could not be written."""
+    in_the_way = next((folder for folder in path.parents if folder.exists() and not folder.is_dir()), None)
+    if in_the_way is not None:
+        return DensebenchError(
+            f"{in_the_way} is a file; a folder was expected there, for {path.name}.",
+            "Choose another folder, or remove that file.",
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DensebenchError(
             f"{path} could not be written: the disk is full; what stood there before is untouched.",

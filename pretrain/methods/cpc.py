@@ -52,6 +52,7 @@ class CPC(Method):
 
     paper = Paper("van den Oord et al.", 2018, "1807.03748")
     cost = "student 1 view, cut into 49 overlapping patches"
+    families = ("resnet", "regnet", "vit")  # a ConvNeXt's stride leaves too little of a patch
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # NOTE: the paper does not say how long; 200 epochs are this project's choice. Adam: it has no weight decay.
         "imagenet-200e": Recipe(

@@ -69,7 +69,7 @@ class DINO(Method):
 
     paper = Paper("Caron et al.", 2021, "2104.14294")
     cost = "student 2 views and 8 small ones, teacher 2"
-    families = ("vit", "resnet")
+    families = ("vit", "resnet", "regnet", "convnext")
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-300e": dino_recipe("ViT-S, boosted", 300, 1024, method={"unit_last_layer": False}),

@@ -55,6 +55,7 @@ class ReSim(Method):
 
     paper = Paper("Xiao et al.", 2021, "2103.12902")
     cost = "student 1 view, teacher 1"
+    families = ("resnet", "regnet", "convnext")  # C3 and C4 are maps of two strides
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-200e": IMAGENET,
         "imagenet-400e": replace(IMAGENET, epochs=400),

@@ -70,7 +70,7 @@ class VICRegL(Method):
 
     paper = Paper("Bardes et al.", 2022, "2210.01571")
     cost = "student 2 views (ConvNeXt: and 6 small ones)"
-    families = ("resnet", "convnext")
+    families = ("resnet", "convnext", "regnet", "vit")
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # The cosine ends at a thousandth of the rate.

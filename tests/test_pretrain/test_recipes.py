@@ -9,9 +9,9 @@ import pytest
 import torch
 from mmengine.registry import OPTIM_WRAPPERS
 
-from pretrain import backbones, methods
+from pretrain import backbones, methods, ranges
 from pretrain.errors import UsageError
-from pretrain.recipe import Recipe, keywords_of
+from pretrain.recipe import Recipe, keywords_of, parse
 from pretrain.schedule import optimizer, schedules
 from pretrain.settings import Settings
 
@@ -219,7 +219,7 @@ def test_overrides_reach_the_recipe_then_the_method():
     kind = methods.load("densecl")
     typed = {"lr": "1", "epochs": "0.5", "clip_grad": "1.0", "grid": "7", "matching": "random"}
     typed["crop_scale"] = "0.5, 1"
-    recipe = kind.recipes["scenes"].with_overrides(typed, keywords_of(kind))
+    recipe = kind.recipes["scenes"].with_overrides(typed, kind)
     assert (recipe.lr, recipe.epochs, recipe.iterations, recipe.clip_grad) == (1.0, 0.5, None, 1.0)
     assert recipe.method["grid"] == 7
     assert recipe.method["matching"] == "random"
@@ -237,9 +237,74 @@ def test_overrides_reach_the_recipe_then_the_method():
         ({"batch_size": "0"}, "at least 1"),
         ({"layer_decay": "1.5"}, "above 0 and at most 1"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
+        ({"precision": "float16"}, "no precision 'float16'"),
+        ({"clip_grad": "foo"}, "clip_grad=foo should be of type float or None"),
+        ({"grid": "abc"}, "grid=abc should be of type int or None"),
+        ({"hidden": "True"}, "hidden=True should be of type int or None"),
+        ({"iterations": "2.5"}, "iterations=2.5 should be of type int or None"),
+        ({"betas": "(1, 2, 3)"}, r"betas=.* should be of type tuple\[float, float\]"),
+        ({"betas": "(0.9, 'x')"}, "betas="),
+        ({"milestones": "3"}, "milestones=3"),
+        ({"lr": "1e300"}, r"should be a finite number, of at most 1e\+30"),
+        ({"lr": "1e999"}, "lr=1e999 should be a finite number"),
+        ({"lr": "1" + "0" * 400}, "should be a finite number"),
+        ({"crop_scale": "(0.1, 1e999)"}, "should be a finite number"),
+        ({"crop_scale": "(2, 3)"}, r"crop_scale should be above 0 and at most 1; \(2.0, 3.0\) was given"),
+        ({"crop_scale": "(0.5, 0.2)"}, "a lower and an upper bound"),
+        ({"warmup_epochs": "-4"}, "^warmup_epochs should be at least 0; -4.0 was given"),
+        ({"epochs": "-1"}, "^epochs should be at least 0; -1.0 was given"),
+        ({"iterations": "-1"}, "^iterations should be at least 0; -1 was given"),
+        ({"lr": "-0.1"}, "^lr should be at least 0; -0.1 was given"),
+        ({"weight_decay": "-1"}, "^weight_decay should be at least 0"),
+        ({"end_weight_decay": "-1"}, "^end_weight_decay should be at least 0"),
+        ({"clip_grad": "0"}, "^clip_grad should be above 0"),
+        ({"sgd_momentum": "1"}, "^sgd_momentum should be at least 0 and below 1"),
+        ({"betas": "(0.9, 1.0)"}, "number of betas should be at least 0 and below 1"),
+        ({"ema_momentum": "7"}, "^ema_momentum should be at least 0 and at most 1; 7.0 was given"),
+        ({"temperature": "0"}, "^temperature should be above 0; 0.0 was given"),
+        ({"image_size": "0"}, "^image_size should be at least 1; 0 was given"),
+        ({"dimension": "0"}, "^dimension should be at least 1; 0 was given"),
+        ({"queue_size": "-5"}, "^queue_size should be at least 1"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_the_choices(typed, message):
     kind = methods.load("densecl")
     with pytest.raises(UsageError, match=message):
-        kind.recipes["scenes"].with_overrides(typed, keywords_of(kind))
+        kind.recipes["scenes"].with_overrides(typed, kind)
+
+
+def test_every_recipe_keeps_to_the_ranges():
+    for name in methods.names():
+        for recipe in methods.load(name).recipes.values():
+            recipe.check()
+
+
+def test_every_number_that_can_be_set_has_a_range_and_every_range_a_number():
+    known = set(Recipe.__dataclass_fields__)
+    for name in methods.names():
+        keywords = keywords_of(methods.load(name))
+        known |= keywords.keys()
+        for key, default in keywords.items():
+            parts = default if isinstance(default, tuple) else (default,)
+            if any(isinstance(part, int | float) and not isinstance(part, bool) for part in parts):
+                assert key in ranges.RANGES, key
+    assert ranges.RANGES.keys() <= known
+
+
+def test_values_are_read_as_their_annotation_says():
+    assert parse("epochs", "3", float, 0) == 3.0
+    assert parse("clip_grad", "None", float | None, 1.0) is None
+    assert parse("milestones", "[1, 2.5]", tuple[float, ...], ()) == (1.0, 2.5)
+    assert parse("directions", "('down',)", tuple[str, ...], ()) == ("down",)
+    assert parse("matching", "random", str, "backbone") == "random"
+
+
+def test_a_run_that_left_nothing_does_not_bind_the_next(tmp_path):
+    chosen = methods.load("densecl").recipes["scenes"]
+    Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 0).claim(tmp_path)
+    Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 1).claim(tmp_path, begun=False)
+    with pytest.raises(UsageError, match="seed is 1 there and 2 here"):
+        Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 2).claim(tmp_path)
+    (tmp_path / "settings.json").write_text('{"editor": "vim"}')
+    with pytest.raises(UsageError, match="does not hold a pretraining's settings"):
+        Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 1).claim(tmp_path, begun=False)
