@@ -133,6 +133,16 @@ def twice(view: View) -> RandomViews:
     return RandomViews((view, view))
 
 
+def moco_views(image_size: int, crop_scale: tuple[float, float]) -> RandomViews:
+    """Return MoCo v1's two views, without blur (arXiv 1911.05722, Section 3.3).
+
+    # NOTE: the released code turns images grey before it jitters them; grey images keep their grey.
+    """
+    return twice(
+        View(image_size, crop_scale, jitter=(0.4, 0.4, 0.4, 0.4), jitter_probability=1.0, blur_probability=0.0)
+    )
+
+
 def multi_crop(large: RandomViews, small: View, count: int) -> RandomViews:
     """Return the large views, then `count` small ones (SwAV, arXiv 2006.09882, Section 3.3)."""
     return RandomViews((*large.views, *[small] * count))
