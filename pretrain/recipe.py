@@ -124,6 +124,9 @@ def lars(source: str, epochs: float, batch_size: int, base_lr: float, weight_dec
 
     Biases and norm layers neither decay nor adapt; ten epochs of warm-up, then a cosine.
 
+    # NOTE: the trust ratio is arXiv 1708.03888's, eta |w| / (|g| + beta |w|); the released BYOL, VICReg and DetCon
+    divide by |g + beta w|. With a weight decay beta of 1e-6 the two hardly differ.
+
     Args:
         source: See `Recipe`.
         epochs: See `Recipe`.

@@ -101,6 +101,7 @@ class ReSim(Method):
         self.temperature = temperature
         self.ema_momentum = ema_momentum
         self.batch_norm_groups = batch_norm_groups
+        # NOTE: the released code blurs before it jitters and turns grey; here, as in MoCo v2, blur comes last.
         view = View(image_size, crop_scale)
         self.augment = RandomViews((view, view), same_flip=True)
 

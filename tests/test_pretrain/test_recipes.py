@@ -133,6 +133,22 @@ def test_biases_and_norms_neither_decay_nor_adapt_where_the_recipe_says_so():
     assert [len(group["params"]) for group in decays] == [4]
 
 
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_lars_adapts_whatever_is_not_excluded_without_weight_decay_too(decay_all):
+    model = torch.nn.Linear(3, 4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(2.0)
+    recipe = Recipe("test", epochs=1, optimizer="lars", lr=1.0, weight_decay=0.0, decay_all=decay_all)
+    lars = OPTIM_WRAPPERS.build(optimizer(model, recipe)).optimizer
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 5.0)
+    lars.step()
+    adapted = 2.0 - 0.001 * 2.0 / 5.0 * 5.0  # w - lr eta |w| / |g| g
+    torch.testing.assert_close(model.weight, torch.full((4, 3), adapted))
+    torch.testing.assert_close(model.bias, torch.full((4,), adapted if decay_all else 2.0 - 5.0))
+
+
 def test_a_run_of_an_older_version_goes_on_under_fields_that_came_later(tmp_path):
     chosen = methods.load("densecl").recipes["scenes"]
     Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 0).claim(tmp_path)
@@ -169,6 +185,15 @@ def test_the_weight_decay_follows_its_own_cosine():
     kept = rates(replace(recipe, end_weight_decay=None), 40, 100, "weight_decay")
     np.testing.assert_allclose(kept, 0.04)
     assert rates(recipe, 40, 100)[10] == pytest.approx(recipe.lr)  # the rate has its own
+
+
+def test_the_weight_decay_can_rise_from_zero_where_there_is_any():
+    recipe = Recipe("test", epochs=4, batch_size=10, weight_decay=0.0, end_weight_decay=0.4, decay_all=False)
+    found = rates(recipe, 40, 100, "weight_decay")
+    np.testing.assert_allclose(found, 0.2 * (1 - np.cos(np.pi * np.arange(40) / 40)), rtol=1e-5, atol=4e-7)
+    np.testing.assert_allclose(rates(recipe, 40, 100, "weight_decay", group=1), 0)  # biases
+    for never in (replace(recipe, end_weight_decay=None), replace(recipe, end_weight_decay=0.0)):
+        np.testing.assert_array_equal(rates(never, 40, 100, "weight_decay"), 0)
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "regnety_004", "vit_tiny_patch16"])
@@ -213,6 +238,17 @@ def test_the_step_schedule_and_the_warmup():
     assert found[10] == pytest.approx(0.1)
     assert np.all(np.diff(found[10:]) < 0)
     assert found[-1] < 0.001
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
+def test_a_warmup_of_a_single_step_is_none(schedule):
+    recipe = Recipe("test", iterations=40, batch_size=32, lr=0.1, schedule=schedule, milestones=(9,), warmup_epochs=1)
+    none = replace(recipe, warmup_epochs=0)
+    for images in (17, 32, 47):  # steps of an epoch: 0.5 to 1.5
+        np.testing.assert_array_equal(rates(recipe, 40, images), rates(none, 40, images))
+    two = rates(recipe, 40, 64)
+    assert two[:2] == pytest.approx([1e-4, 0.1])
+    assert rates(recipe, 1, 2400) == pytest.approx([0.1])  # a warm-up that is cut to the run's only step
 
 
 def test_overrides_reach_the_recipe_then_the_method():
