@@ -188,6 +188,7 @@ def convert(
     from benchmark.export import export
 
     if to == "mmdet" or to == "mmseg":
+        conversion.check(checkpoint, out)
         backbone = conversion.convert(
             checkpoint, to=to, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk
         )

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 import pretrain.backbones
-from benchmark import backbones, intake
+from benchmark import backbones, destination, intake
 from benchmark.certificate import Certificate
 from benchmark.certify import Backbone, Target, certify
 from benchmark.restated import restated, statements
@@ -15,7 +15,9 @@ from benchmark.source import Source, own_maps
 from pretrain import checkpoint, tensor_file
 from pretrain.errors import DensebenchError
 
-__all__ = ["Backbone", "Certificate", "Target", "at_size", "convert", "random_init", "require", "write"]
+SUFFIXES = (".pth", ".safetensors")
+
+__all__ = ["Backbone", "Certificate", "Target", "at_size", "check", "convert", "random_init", "require", "write"]
 
 
 def convert(
@@ -54,7 +56,10 @@ def convert(
         named = f"{', '.join(contents.inert[:3])}{', ...' if len(contents.inert) > 3 else ''}"
         source.notes.append(f"The file names code, which was not run: {named}.")
     if arch is not None and source.arch != arch:
-        raise DensebenchError(f"{path} is of another architecture: found {source.arch}, expected {arch}.")
+        raise DensebenchError(
+            f"{path} is of another architecture: found {source.arch}, expected {arch}.",
+            "Drop --arch to take it for what it is, or name the file that you mean.",
+        )
     known, suspicions = _published_as(path, source.arch) if source.format == "torchvision" else (None, [])
     return certify(source, to=to, allow_untrained=allow_untrained, known_file=known, suspicions=suspicions)
 
@@ -93,8 +98,12 @@ def at_size(backbone: Backbone, size: tuple[int, int] | None) -> Backbone:
     return dataclasses.replace(backbone, state=state, certificate=certificate)
 
 
-def require(backbone: Backbone) -> Backbone:
+def require(backbone: Backbone, target: str | None = None) -> Backbone:
     """Return the backbone if it is certified.
+
+    Args:
+        backbone: What was converted.
+        target: What it was converted for; by default the certificate's own target.
 
     Raises:
         DensebenchError: It is not; the message gives the certificate's reasons.
@@ -109,7 +118,22 @@ def require(backbone: Backbone) -> Backbone:
             f"If the file is not {backbone.certificate.format}'s but names its network as that does, --format general "
             "takes the network alone."
         )
-    raise DensebenchError(f"The {backbone.arch} is not certified for {backbone.certificate.target}. {reasons}", mend)
+    target = target or backbone.certificate.target
+    raise DensebenchError(f"The {backbone.arch} is not certified for {target}. {reasons}", mend)
+
+
+def check(source: Path, out: Path) -> None:
+    """Refuse a file that `write` would not or should not write, before any work.
+
+    Args:
+        source: The checkpoint that is to be converted.
+        out: The file.
+
+    Raises:
+        UsageError: It has another suffix, is a folder, stands in none, or is the checkpoint itself.
+    """
+    destination.check_file(out, SUFFIXES)
+    destination.check_apart(source, out)
 
 
 def write(backbone: Backbone, path: Path) -> None:

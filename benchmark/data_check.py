@@ -1,4 +1,4 @@
-"""Verify data before any compute: every file that a list names is there, and every image can be decoded."""
+"""Verify data before any compute: every file that a list names is there, and images and labels can be read."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from PIL import Image
 
 from benchmark import data_spec, manifest, task
 from pretrain.errors import DensebenchError
+
+LABEL_IMAGES = ("voc_seg", "cityscapes_seg", "nyu_depth")  # data whose labels are one image each
+NO_CLASS = 255
 
 
 def unreadable(images: Iterable[Path]) -> list[Path]:
@@ -30,6 +33,41 @@ def _is_damaged(path: Path) -> bool:
     return False
 
 
+def faulty_labels(found: manifest.Manifest) -> list[tuple[Path, str]]:
+    """Return the label images that a task could not be trained or measured on, and why; none of boxes.
+
+    A class map has one channel of class indices, 255 where there is none; a depth map one channel of 16 bits.
+    """
+    if found.data not in LABEL_IMAGES:
+        return []
+    pairs = [pair for split in (found.train, found.test) for pair in zip(split.images, split.labels, strict=True)]
+    classes = len(found.classes)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        faults = pool.map(lambda pair: _fault(pair[0], pair[1], classes), pairs)
+        return [(label, fault) for (_, label), fault in zip(pairs, faults, strict=True) if fault]
+
+
+def _fault(image: Path, label: Path, classes: int) -> str:
+    """Say what is wrong with a label image; without classes it is one of depth."""
+    try:
+        with Image.open(image) as photo:
+            size = photo.size
+        with Image.open(io.BytesIO(label.read_bytes())) as pixels:
+            pixels.load()
+            if pixels.size != size:
+                return f"is of {pixels.width}x{pixels.height} pixels, its image of {size[0]}x{size[1]}"
+            if not classes:
+                return (
+                    "" if pixels.mode.startswith("I") else f"is no depth map of 16 bits, but of the mode {pixels.mode}"
+                )
+            if pixels.mode not in ("L", "P"):
+                return f"is no map of class indices, but of the mode {pixels.mode}"
+            strange = [value for value, count in enumerate(pixels.histogram()[:NO_CLASS]) if count and value >= classes]
+    except (OSError, ValueError, SyntaxError):
+        return "is not a readable image"
+    return f"has the class {strange[0]}, but there are {classes} classes, from 0" if strange else ""
+
+
 def check(
     root: Path,
     tasks: Sequence[str] = (),
@@ -45,7 +83,7 @@ def check(
         tell: Receives one line a data set.
 
     Raises:
-        DensebenchError: A data set is incomplete, an image damaged, or none of the data is there.
+        DensebenchError: A data set is incomplete, an image or a label damaged, or none of the data is there.
     """
     spec = data_spec.read(root, specification)
     wanted = sorted({task.load(name).data for name in tasks}) or _present(spec)
@@ -57,6 +95,10 @@ def check(
                 f"{damaged[0]} is not a readable image ({len(damaged)} such files in {data}).",
                 "Restore it; `densebench run --skip-unreadable` leaves damaged training images out.",
             )
+        faults = faulty_labels(found)
+        if faults:
+            label, fault = faults[0]
+            raise DensebenchError(f"{label} {fault} ({len(faults)} such labels in {data}).", "Restore it.")
         tell(manifest.as_text(found))
 
 

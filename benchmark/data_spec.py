@@ -98,21 +98,29 @@ def read(root: Path, specification: Path | None = None) -> DataSpec:
         DensebenchError: The root does not exist, or the specification is not one.
     """
     if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
         raise DensebenchError(
-            f"The data root {root} does not exist.",
+            f"The data root {root} {what}.",
             "Name the folder that holds VOCdevkit, coco, cityscapes or nyu, or make data with "
-            f"`densebench data scenes {root}`.",
+            f"`densebench data scenes {'FOLDER' if root.exists() else root}`.",
         )
     path = specification or root / "densebench.json"
     if specification is None and not path.is_file():
         return DataSpec(root, "official", {})
     try:
         content = json.loads(path.read_text())
-        sections = {key: content[key] for key in OFFICIAL if key in content}
-        name = content["name"]
-        if content["schema"] != 1 or not all(isinstance(part, dict) for part in sections.values()):
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}, not an object")
+        for key, kind in (("schema", int), ("name", str)):
+            if not isinstance(content.get(key), kind):
+                raise ValueError(f"its '{key}' is of another kind" if key in content else f"it has no '{key}'")
+        if content["schema"] != 1:
             raise ValueError("its schema is not 1")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        sections = {key: content[key] for key in OFFICIAL if key in content}
+        odd = next((key for key, part in sections.items() if not isinstance(part, dict)), None)
+        if odd is not None:
+            raise ValueError(f"its section '{odd}' is no object")
+    except (OSError, ValueError) as error:
         raise DensebenchError(
             f"{path} is not a data specification: {error}.",
             'It needs {"schema": 1, "name": ..., and a section for each data set that is not official}.',
@@ -123,4 +131,4 @@ def read(root: Path, specification: Path | None = None) -> DataSpec:
             f"{path} has the unknown section '{min(unfamiliar)}'.",
             f"Sections: {', '.join(OFFICIAL)}.",
         )
-    return DataSpec(root, name, sections, content.get("generator", {}))
+    return DataSpec(root, content["name"], sections, content.get("generator", {}))

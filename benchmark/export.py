@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark import convert, outlet
+from benchmark import convert, destination, outlet
 from benchmark.certificate import Certificate
 from pretrain.errors import DensebenchError
 
@@ -33,6 +33,7 @@ def export(
     allow_untrained: bool = False,
     format: str | None = None,
     trunk: str | None = None,
+    tell: Callable[[str], None] = print,
 ) -> Export:
     """Convert a checkpoint file for another code base.
 
@@ -44,17 +45,20 @@ def export(
         allow_untrained: Likewise.
         format: Likewise.
         trunk: Likewise.
+        tell: Receives the certificate of a checkpoint that is refused.
 
     Raises:
         DensebenchError: The checkpoint is not certified, the target has no such network, or what was written is not
             read back as it was.
-        UsageError: There is no such target, or it does not write such a path.
+        UsageError: There is no such target, or it does not write such a path, or would over the checkpoint.
     """
     target, out = outlet.load(to), Path(out)
     target.check(out)
-    backbone = convert.require(
-        convert.convert(path, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk)
-    )
+    destination.check_apart(path, out)
+    backbone = convert.convert(path, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk)
+    if not backbone.certificate.ok:
+        tell(backbone.certificate.report())
+    convert.require(backbone, to)
     said = target.traits(backbone.arch) if hasattr(target, "traits") else ()
     unsaid = {name: value for name, value in backbone.traits.items() if name not in said}
     if unsaid:

@@ -16,7 +16,7 @@ from benchmark import intake
 from benchmark.restated import restated
 from benchmark.source import tensor_names
 from pretrain import tensor_file
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, UsageError
 
 NO_WEIGHT = "no weight of the network"
 
@@ -38,7 +38,7 @@ class Inspection:
         format: The one that is read; None where no format fits, and `problem` says why.
         evidence: What tells the format.
         arch: Architecture; None where there is none that is served.
-        trunk: Tensors of the trunk.
+        trunk: Tensors that stand where the trunk's do; whether they are whole and fit is proved by converting.
         candidates: The networks that the file holds, where its names tell several apart.
         taken: The one that is taken.
         why: Why it is that one.
@@ -93,7 +93,11 @@ class Inspection:
             *([f"  also fits  {', '.join(others)}"] if others and self.format else []),
             f"  arch       {self.arch or 'unknown'}",
             *(["  trunks     " + self._trunks()] if self.candidates else []),
-            f"  tensors    {self.tensors} ({kinds}), {self.parameters:,} numbers; {self.trunk} belong to the trunk",
+            f"  tensors    {self.tensors} ({kinds}), {self.parameters:,} numbers",
+            *(
+                [f"  trunk      {self.trunk} tensors; whether they are whole and fit, `convert` proves"]
+                * bool(self.trunk)
+            ),
             "  names      " + ", ".join(f"{name} ({count})" for name, count in self.prefixes.items()),
             *self._dropped(),
         ]
@@ -127,7 +131,7 @@ class Inspection:
 def inspect(path: Path, trunk: str | None = None, *, format: str | None = None, sha256: bool = False) -> Inspection:
     """Look into a checkpoint file without reading its tensors.
 
-    A file whose names fit no format is described too, with the reason in `problem`.
+    A file of tensors whose names fit no format is described too, with the reason in `problem`.
 
     Args:
         path: The file, or a folder of the Hugging Face hub.
@@ -136,13 +140,15 @@ def inspect(path: Path, trunk: str | None = None, *, format: str | None = None, 
         sha256: Digest the whole file, which takes the time of reading it.
 
     Raises:
-        DensebenchError: The file cannot be read at all.
-        UsageError: There is no such format.
+        DensebenchError: The file cannot be read at all, or holds no tensor.
+        UsageError: There is no such format or trunk.
     """
     path = Path(path)
     contents = tensor_file.read(path)
     tree, metadata = contents.tree, contents.metadata
     tensors = tensor_names(tree)
+    if not tensors:
+        raise intake.no_format(path, tree)
     prefixes = Counter(_prefix(name) for name in tensors)
     found = Inspection(
         path=str(path),
@@ -161,11 +167,13 @@ def inspect(path: Path, trunk: str | None = None, *, format: str | None = None, 
     try:
         source = restated(path, intake.read(path, tree, metadata, format=format, trunk=trunk), metadata)
     except DensebenchError as error:
+        if trunk is not None and isinstance(error, UsageError):
+            raise
         return dataclasses.replace(found, problem=str(error))
     return dataclasses.replace(
         found,
         format=source.format,
-        evidence=source.evidence,
+        evidence=source.evidence if format is None else "as you asked",
         arch=source.arch,
         trunk=len(source.tensors),
         candidates=source.candidates,

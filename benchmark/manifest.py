@@ -91,6 +91,14 @@ def _read(root: Path, name: str, section_text: str, data: str) -> Manifest:
     return Manifest(data, name, classes, train, test, partial)
 
 
+# What every entry of a COCO file must have, as mmdet reads it.
+_COCO = {
+    "categories": ("id", "name"),
+    "images": ("id", "file_name", "width", "height"),
+    "annotations": ("id", "image_id", "category_id", "bbox", "area"),
+}
+
+
 def coco_annotations(root: Path, split: str) -> Path:
     """Return the annotation file of a COCO split."""
     return root / "coco" / "annotations" / f"instances_{split}.json"
@@ -98,7 +106,25 @@ def coco_annotations(root: Path, split: str) -> Path:
 
 def coco_classes(root: Path, split: str) -> list[str]:
     """Return the category names of a COCO split in the file's order, which is mmdet's order of labels."""
-    return [category["name"] for category in _json(coco_annotations(root, split))["categories"]]
+    return [category["name"] for category in _coco_lists(coco_annotations(root, split), "categories")[0]]
+
+
+def _coco_lists(path: Path, *parts: str) -> list[list[dict[str, Any]]]:
+    """Read lists of a COCO file, whose entries have what they must have."""
+    content = _json(path)
+    if not isinstance(content, dict):
+        raise DensebenchError(
+            f"{path} holds a {type(content).__name__}; an object with {', '.join(_COCO)} was expected.",
+            "Is it an annotation file of COCO's?",
+        )
+    for part in parts:
+        if not isinstance(content.get(part), list):
+            raise DensebenchError(f"{path} has no list of {part}.", "Is it an annotation file of COCO's?")
+        for number, entry in enumerate(content[part]):
+            lacking = [key for key in _COCO[part] if key not in entry] if isinstance(entry, dict) else _COCO[part]
+            if lacking:
+                raise DensebenchError(f"{path}: entry {number} of its {part} has no '{lacking[0]}'.", "Correct it.")
+    return [content[part] for part in parts]
 
 
 def _coco_order(root: Path, section: dict[str, Any]) -> list[str]:
@@ -155,11 +181,11 @@ def _voc_masks(root: Path, section: dict[str, Any], splits: list[str]) -> Split:
 
 def _coco(root: Path, section: dict[str, Any], split: str) -> Split:
     path = coco_annotations(root, split)
-    content = _json(path)
+    described, pictures, annotations = _coco_lists(path, *_COCO)
     folder = root / "coco" / split
-    categories = {category["id"]: category["name"] for category in content["categories"]}
-    identifiers = {image["id"] for image in content["images"]}
-    for annotation in content["annotations"]:
+    categories = {category["id"]: category["name"] for category in described}
+    identifiers = {image["id"] for image in pictures}
+    for annotation in annotations:
         number, category = annotation["id"], categories.get(annotation["category_id"])
         if category not in section["classes"]:
             raise DensebenchError(
@@ -168,7 +194,7 @@ def _coco(root: Path, section: dict[str, Any], split: str) -> Split:
             )
         if annotation["image_id"] not in identifiers:
             raise DensebenchError(f"{path}: annotation {number} belongs to no image of the file.")
-    images = [folder / image["file_name"] for image in content["images"]]
+    images = [folder / image["file_name"] for image in pictures]
     return _split(root, images, [path], str(path))
 
 
@@ -219,6 +245,8 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError as error:
         raise DensebenchError(f"{path} could not be read: {error.strerror}.", "Is this the right data root?") from error
+    except UnicodeDecodeError as error:
+        raise DensebenchError(f"{path} is no text, as it should be.", "Copy it anew.") from error
 
 
 def _json(path: Path) -> Any:
@@ -231,8 +259,8 @@ def _json(path: Path) -> Any:
 def _xml(path: Path) -> ElementTree.Element:
     try:
         return ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise DensebenchError(f"{path} is not valid XML: {error}.") from error
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter two of an unknown encoding
+        raise DensebenchError(f"{path} is not valid XML: {error}.", "Copy it anew.") from error
 
 
 def as_text(manifest: Manifest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import sys
@@ -40,6 +41,19 @@ class Verbs(TyperGroup):
                 verb = ctx.invoked_subcommand
                 error.ctx = type(ctx)(self.get_command(ctx, verb), parent=ctx, info_name=verb)
             raise
+
+
+def hold_to_words(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument, which would stand for the folder one is in.
+
+    Raises:
+        UsageError: One is empty.
+    """
+    for before, argument in itertools.pairwise(["densebench", *arguments]):
+        if not argument:
+            raise UsageError(f"Nothing stands after '{before}' but an empty text.", "Is a variable of the shell empty?")
+        if re.fullmatch(r"--[\w-]+=", argument):
+            raise UsageError(f"Nothing stands after '{argument}'.", "Is a variable of the shell empty?")
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
@@ -97,6 +111,7 @@ def perform(app: typer.Typer, arguments: Sequence[str]) -> int:
         warnings.simplefilter("ignore")  # libraries' advice to programmers is nothing for users
     command = typer.main.get_command(app)
     try:
+        hold_to_words(arguments)
         status = command.main(spread(arguments), prog_name="densebench", standalone_mode=False)
         sys.stdout.flush()
     except DensebenchError as error:

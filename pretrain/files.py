@@ -37,18 +37,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def unwritable(path: Path, error: OSError) -> DensebenchError:
     """Describe why `path` could not be written."""
-    in_the_way = next((folder for folder in path.parents if folder.exists() and not folder.is_dir()), None)
-    if in_the_way is not None:
-        return DensebenchError(
-            f"{in_the_way} is a file; a folder was expected there, for {path.name}.",
-            "Choose another folder, or remove that file.",
-        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DensebenchError(
             f"{path} could not be written: the disk is full; what stood there before is untouched.",
             "Free some room and type the same command again.",
         )
+    file = in_the_way(path)
+    if file is not None:
+        return DensebenchError(f"{path} could not be written: {file} is a file, not a folder.", "Choose another place.")
     return DensebenchError(
         f"{path} could not be written: {error.strerror or error}.",
         "Check that the folder exists and that you may write to it.",
     )
+
+
+def in_the_way(path: Path) -> Path | None:
+    """Return what stands where a folder above `path` should be, and is none."""
+    return next((above for above in path.parents if os.path.lexists(above) and not above.is_dir()), None)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pretrain.tensor_file import Contents
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+OURS = "checkpoint.safetensors"  # what pretraining leaves in its folder
 _LARGEST_TEXT = 1 << 26  # bytes
 
 
@@ -33,9 +34,10 @@ def read_folder(folder: Path, read: Callable[[Path], Contents]) -> Contents:
         found = read(whole)
         return _with(found, f"folder of {found.container}", {**found.metadata, **config})
     if index is None:
+        ours = folder / OURS
         raise DensebenchError(
             f"{folder} is a folder without {' or '.join(WEIGHTS)}; a checkpoint file was expected.",
-            "Name the file itself.",
+            f"Name the file itself{f': {ours}' if ours.is_file() else ''}.",
         )
     return _sharded(folder, index, read, config)
 

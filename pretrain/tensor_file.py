@@ -20,6 +20,7 @@ Tree = dict[str, Any]
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
+_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".pkl", ".npy", ".npz")
 _FOREIGN = {
     b"\xff\xd8\xff": "a JPEG image",
     b"\x89PNG": "a PNG image",
@@ -113,7 +114,10 @@ def _kind(path: Path, head: bytes) -> str:
     if head.startswith(_PICKLE):
         return "torch (legacy)" if head[2:].startswith(LEGACY) else "pickle"
     looks = next((what for start, what in _FOREIGN.items() if head.lstrip().startswith(start)), "")
-    raise DensebenchError(f"{path} is not a checkpoint{looks and f' but {looks}'}.")
+    if path.suffix == ".safetensors" and not looks:
+        raise _damaged(path, "safetensors", ValueError("it does not begin with a header"))
+    mend = "Copy it anew if it was one." if path.suffix in _SUFFIXES and not looks else ""
+    raise DensebenchError(f"{path} is not a checkpoint{looks and f' but {looks}'}.", mend)
 
 
 def _describe(path: Path, kind: str, data: mmap.mmap) -> Contents:
@@ -139,7 +143,9 @@ def _describe(path: Path, kind: str, data: mmap.mmap) -> Contents:
 def _contents(path: Path, kind: str, value: Any, stubs: list[str], checks: tuple[Callable[[], None], ...]) -> Contents:
     tree = plain(value)
     if isinstance(value, list | tuple | Stored) or not isinstance(tree, dict):
-        what = "one array" if isinstance(value, Stored) else f"a {type(value).__name__}"
+        one = "one tensor" if kind.startswith("torch") else "one array"
+        plainly = isinstance(value, list | tuple | str | int | float | bytes | None)
+        what = one if isinstance(tree, Stored) else f"a {type(value).__name__}" if plainly else "an object"
         raise DensebenchError(f"{path} holds {what}; named tensors were expected.")
     if not _holds_tensors(tree):
         if stubs:

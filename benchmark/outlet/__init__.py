@@ -10,18 +10,17 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from pretrain.errors import DensebenchError, UsageError, unknown
+from pretrain.errors import DensebenchError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.certify import Backbone
 
-__all__ = ["ends_in", "load", "named", "names"]
+__all__ = ["load", "named", "names"]
 
 
 def names() -> list[str]:
@@ -38,16 +37,6 @@ def load(name: str) -> ModuleType:
     if name not in names():
         raise unknown("target", name, names())
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-
-
-def ends_in(path: Path, suffix: str) -> None:
-    """Refuse another suffix than a target's.
-
-    Raises:
-        UsageError: It is another.
-    """
-    if path.suffix != suffix:
-        raise UsageError(f"{path} should end in {suffix}.")
 
 
 def named(trunk: Backbone, wanted: Mapping[str, Tensor], rename: Callable[[str], str]) -> dict[str, Tensor]:

@@ -6,8 +6,9 @@ import pickle
 from pathlib import Path
 
 from benchmark.certify import Backbone
+from benchmark.destination import check_file
 from benchmark.intake import detectron2
-from benchmark.outlet import ends_in, named
+from benchmark.outlet import named
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
@@ -19,9 +20,9 @@ def check(path: Path) -> None:
     """Refuse another suffix than `.pkl`.
 
     Raises:
-        UsageError: It is another.
+        UsageError: It is another, or something is in the way.
     """
-    ends_in(path, ".pkl")
+    check_file(path, (".pkl",))
 
 
 def write(path: Path, trunk: Backbone) -> list[str]:

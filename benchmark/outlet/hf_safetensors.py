@@ -9,8 +9,9 @@ from typing import Any
 
 from benchmark import backbones, hugging_face
 from benchmark.certify import Backbone
+from benchmark.destination import check_folder
 from pretrain import checkpoint
-from pretrain.errors import DensebenchError, UsageError
+from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
 FORMAT = "transformers"
@@ -20,10 +21,9 @@ def check(path: Path) -> None:
     """Refuse what is no folder.
 
     Raises:
-        UsageError: It is a file, or is called like one.
+        UsageError: It is a file, or is called like one, or one is in the way.
     """
-    if path.suffix in (".safetensors", ".pth", ".json") or path.is_file():
-        raise UsageError(f"{path} should be a folder, for transformers keep a network in several files.")
+    check_folder(path)
 
 
 def traits(arch: str) -> tuple[str, ...]:

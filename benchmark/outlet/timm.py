@@ -9,7 +9,8 @@ import torch
 
 from benchmark import backbones
 from benchmark.certify import Backbone
-from benchmark.outlet import ends_in, named
+from benchmark.destination import check_file
+from benchmark.outlet import named
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError
 
@@ -20,9 +21,9 @@ def check(path: Path) -> None:
     """Refuse another suffix than `.safetensors`.
 
     Raises:
-        UsageError: It is another.
+        UsageError: It is another, or something is in the way.
     """
-    ends_in(path, ".safetensors")
+    check_file(path, (".safetensors",))
 
 
 def write(path: Path, trunk: Backbone) -> list[str]:

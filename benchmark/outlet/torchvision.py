@@ -8,9 +8,10 @@ import torch
 
 from benchmark import backbones
 from benchmark.certify import Backbone
+from benchmark.destination import check_file
 from benchmark.intake.torchvision import NAMES
 from benchmark.networks import bare
-from benchmark.outlet import ends_in, named
+from benchmark.outlet import named
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
@@ -21,9 +22,9 @@ def check(path: Path) -> None:
     """Refuse another suffix than `.pth`.
 
     Raises:
-        UsageError: It is another.
+        UsageError: It is another, or something is in the way.
     """
-    ends_in(path, ".pth")
+    check_file(path, (".pth",))
 
 
 def write(path: Path, trunk: Backbone) -> list[str]:

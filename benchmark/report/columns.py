@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import cast
-
-import pandas as pd
+from typing import TYPE_CHECKING, cast
 
 from benchmark.report import number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEGEND = (
     "Mean ± sample standard deviation (number of fine-tuning seeds). Bold: the best mean under one protocol "

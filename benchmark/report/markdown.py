@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from benchmark.report import number
 from benchmark.report.columns import LEGEND, titles
 from benchmark.stats import Summary
-from benchmark.table import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.table import Cell
 
 
 def leaderboard(frame: pd.DataFrame) -> str:

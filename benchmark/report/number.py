@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from benchmark.stats import Summary
-from benchmark.table import Cell
+
+if TYPE_CHECKING:
+    from benchmark.table import Cell
 
 MISSING = "-"
 FLOOR = "†"

@@ -85,6 +85,14 @@ def test_an_option_without_its_value_points_to_the_help_of_its_verb(typed, verb,
     assert capsys.readouterr().err.splitlines()[1] == f"Try 'densebench {verb} --help'."
 
 
+@pytest.mark.parametrize("typed", [["inspect", ""], ["data", "scenes", ""], ["data", "check", "--data-root="]])
+def test_an_empty_argument_does_not_stand_for_the_folder_one_is_in(typed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call(*typed) == 2
+    assert "Is a variable of the shell empty?" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_verb_prints_the_help_only(capsys):
     assert call() == 2
     captured = capsys.readouterr()
@@ -202,10 +210,10 @@ def test_listings_are_the_folders(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["ls", "methods"], ["ls", "archs"], ["ls", "tasks"], ["ls", "formats"]]
+    "arguments", [["--help"], ["ls", "methods"], ["ls", "archs"], ["ls", "tasks"], ["ls", "formats"], ["ls", "tables"]]
 )
 def test_help_and_listings_need_neither_torch_nor_mm(arguments):
-    heavy = ("torch", "mmengine", "mmcv", "mmdet", "mmseg", "timm")
+    heavy = ("torch", "mmengine", "mmcv", "mmdet", "mmseg", "timm", "numpy", "pandas")
     code = (
         "import sys\n"
         f"for name in {heavy}: sys.modules[name] = None\n"  # importing one of them now raises ImportError

@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmark import intake, networks, unserved
 from benchmark.inspection import inspect
 from pretrain import checkpoint
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, UsageError
 
 Make = Callable[[str], dict[str, Tensor]]
 
@@ -117,6 +117,42 @@ def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "weights.pth").write_bytes(b"\xff\xd8\xff" + bytes(9))
     with pytest.raises(DensebenchError, match="JPEG"):
         inspect(tmp_path / "weights.pth")
+
+
+def test_a_file_without_tensors_is_an_error(tmp_path: Path) -> None:
+    for tree in ({}, {"epoch": 3, "args": {"lr": 0.1}}):
+        torch.save(tree, tmp_path / "weights.pth")
+        with pytest.raises(DensebenchError, match="holds no tensors"):
+            inspect(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.encoder_q.", "net."])
+def test_a_misspelt_trunk_is_wrong_usage(tmp_path: Path, trained_looking: Make, prefix: str) -> None:
+    state = {prefix + name: tensor for name, tensor in trained_looking("resnet18").items()}
+    torch.save({"state_dict": state}, tmp_path / "weights.pth")
+    with pytest.raises(UsageError, match="teechar"):
+        inspect(tmp_path / "weights.pth", "teechar")
+
+
+def test_evidence_of_a_format_is_not_made_up(tmp_path: Path, trained_looking: Make) -> None:
+    torch.save(trained_looking("resnet18"), tmp_path / "weights.pth")
+    assert "(as you asked)" in inspect(tmp_path / "weights.pth", format="timm").report()
+    assert "as you asked" not in inspect(tmp_path / "weights.pth").report()
+
+
+def test_a_trunk_that_may_not_be_whole_is_not_called_sound(tmp_path: Path, trained_looking: Make) -> None:
+    state = trained_looking("resnet18")
+    del state["layer3.0.conv1.weight"]
+    torch.save(state, tmp_path / "weights.pth")
+    report = inspect(tmp_path / "weights.pth").report()
+    assert "119 tensors; whether they are whole and fit, `convert` proves" in report
+    assert "belong" not in report
+
+
+def test_a_folder_of_ours_points_to_its_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors").touch()
+    with pytest.raises(DensebenchError, match=r"Name the file itself: .*checkpoint\.safetensors\."):
+        inspect(tmp_path)
 
 
 def test_the_networks_of_a_file_are_listed_and_the_choice_is_explained(tmp_path: Path, trained_looking: Make) -> None:

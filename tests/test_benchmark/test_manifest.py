@@ -121,3 +121,113 @@ def test_a_truncated_image_is_named_by_the_check(root):
         data_check.check(root, ["voc_seg_fcn_d8_20k"])
     assert str(path) in caught.value.message
     assert data_check.unreadable([path, read(root, "coco_det").train.images[0]]) == [path]
+
+
+def replaced(path, content):
+    """Write a file anew, not through the link to another layout."""
+    path.unlink()
+    path.write_bytes(content)
+    manifest._read.cache_clear()
+
+
+LABELS = {
+    "voc_seg": "voc_seg_fcn_d8_20k",
+    "cityscapes_seg": "cityscapes_seg_fcn_d8_40k",
+    "nyu_depth": "nyu_depth_bts_60k",
+}
+
+
+def a_label(root, data, pixels):
+    path = read(root, data).train.labels[1]
+    path.unlink()
+    Image.fromarray(pixels).save(path)
+    manifest._read.cache_clear()
+    return path
+
+
+@pytest.mark.parametrize("data", LABELS)
+def test_a_damaged_label_is_named_by_the_check(root, data):
+    path = read(root, data).test.labels[-1]
+    replaced(path, path.read_bytes()[:-30])
+    with pytest.raises(DensebenchError, match=r"is not a readable image \(1 such labels") as caught:
+        data_check.check(root, [LABELS[data]])
+    assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize("data", ["voc_seg", "cityscapes_seg"])
+def test_a_class_map_that_does_not_fit_is_named_by_the_check(root, data):
+    classes = len(read(root, data).classes)
+    fitting = np.zeros((96, 96), np.uint8)
+    fitting[3, 5], fitting[4, 5] = classes - 1, 255
+    a_label(root, data, fitting)
+    data_check.check(root, [LABELS[data]], tell=lambda line: None)
+    outside = fitting.copy()
+    outside[0, 0] = classes
+    wrong = {
+        f"has the class {classes}, but there are {classes}": outside,
+        "is no map of class indices": np.zeros((96, 96, 3), np.uint8),
+        "is of 95x96 pixels, its image of 96x96": fitting[:, 1:],
+    }
+    for why, pixels in wrong.items():
+        path = a_label(root, data, pixels)
+        with pytest.raises(DensebenchError, match=why) as caught:
+            data_check.check(root, [LABELS[data]])
+        assert str(path) in caught.value.message
+
+
+def test_a_depth_map_of_8_bits_is_named_by_the_check(root):
+    a_label(root, "nyu_depth", np.zeros((96, 96), np.uint8))
+    with pytest.raises(DensebenchError, match="no depth map of 16 bits, but of the mode L"):
+        data_check.check(root, [LABELS["nyu_depth"]])
+
+
+def coco_changed(root, change):
+    path = manifest.coco_annotations(root, "train2017")
+    content = json.loads(path.read_text())
+    replaced(path, json.dumps(change(content)).encode())
+
+
+@pytest.mark.parametrize("part", ["categories", "images", "annotations"])
+def test_a_coco_file_that_lacks_something_is_named(root, part):
+    coco_changed(root, lambda content: content | {part: [{}, *content[part]]})
+    with pytest.raises(DensebenchError, match=rf"instances_train2017.json: entry 0 of its {part} has no 'id'"):
+        read(root, "coco_det")
+    coco_changed(root, lambda content: {name: value for name, value in content.items() if name != part})
+    with pytest.raises(DensebenchError, match=rf"instances_train2017.json has no list of {part}"):
+        read(root, "coco_det")
+    coco_changed(root, lambda content: [content])
+    with pytest.raises(DensebenchError, match=r"instances_train2017.json holds a list"):
+        read(root, "coco_det")
+
+
+def test_a_list_that_is_no_text_and_an_annotation_that_is_no_xml_are_named(root):
+    labels = read(root, "voc_det").train.labels
+    for content in (b"\xff\xd8\xff", b"", b'<?xml version="1.0" encoding="UTF-99"?><annotation/>'):
+        replaced(labels[0], content)
+        with pytest.raises(DensebenchError, match=rf"{labels[0].name} is not valid XML"):
+            read(root, "voc_det")
+    replaced(manifest.voc_list(root, "VOC2007/trainval", "Main"), b"\xff\xd8\xff")
+    with pytest.raises(DensebenchError, match=r"trainval\.txt is no text"):
+        read(root, "voc_det")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("[]", "it holds a list"),
+        ('{"schema": 1}', "it has no 'name'"),
+        ('{"name": "x"}', "it has no 'schema'"),
+        ('{"schema": 1, "name": 3}', "its 'name' is of another kind"),
+        ('{"schema": 1, "name": "x", "voc_det": 3}', "its section 'voc_det' is no object"),
+    ],
+)
+def test_what_a_specification_lacks_is_said(tmp_path, content, why):
+    (tmp_path / "densebench.json").write_text(content)
+    with pytest.raises(DensebenchError, match=why):
+        data_spec.read(tmp_path)
+
+
+def test_a_data_root_that_is_a_file_is_said_to_be_one(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DensebenchError, match="is a file, not a folder"):
+        data_spec.read(tmp_path / "file")

@@ -106,7 +106,7 @@ def test_two_names_for_one_place(tmp_path: Path, state: State, monkeypatch: pyte
 
 
 def test_another_architecture(tmp_path: Path, state: State, trained_looking: Make) -> None:
-    with pytest.raises(DensebenchError, match="found resnet18, expected resnet50"):
+    with pytest.raises(DensebenchError, match=r"found resnet18, expected resnet50.*Drop --arch"):
         converted(tmp_path, state, arch="resnet50")
     with pytest.raises(UsageError, match="no architecture 'resnet5'"):
         converted(tmp_path, state, arch="resnet5")

@@ -120,9 +120,11 @@ def test_an_interrupted_write_leaves_nothing_and_is_done_again(root, tmp_path, m
 
     with monkeypatch.context() as patch:
         patch.setattr(coco, "write_annotations", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(DensebenchError, match="Interrupted") as caught:
             scenes.write(target, TRAIN, VAL, seed=3, size=SIZE, workers=1)
-    assert not target.exists()
+    assert isinstance(caught.value.__context__, KeyboardInterrupt)  # for the command's exit status
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".root.draft").mkdir()
     (tmp_path / ".root.draft" / "left over").write_text("from a killed process")
     scenes.write(target, TRAIN, VAL, seed=3, size=SIZE, workers=1)
     assert digests(target) == digests(root)
@@ -136,13 +138,13 @@ def test_complete_scenes_are_left_as_they_are(root, monkeypatch):
 
 
 def test_scenes_with_other_parameters_are_refused(root):
-    with pytest.raises(DensebenchError, match=r"seed=5.*seed=3"):
+    with pytest.raises(UsageError, match=r"seed=5.*seed=3"):
         scenes.write(root, TRAIN, VAL, seed=5, size=SIZE)
 
 
 def test_a_folder_with_other_content_is_refused_and_kept(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(DensebenchError, match="other content"):
+    with pytest.raises(UsageError, match="other content"):
         scenes.write(tmp_path, TRAIN, VAL, size=SIZE)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
@@ -162,9 +164,26 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(DensebenchError, match="No space left on device"):
+    with pytest.raises(DensebenchError, match=r"No space left on device.*Make room"):
         scenes.write(tmp_path / "root", TRAIN, VAL, size=SIZE, workers=1)
-    assert not (tmp_path / "root").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_room_is_not_to_be_made_where_a_file_is_in_the_way(tmp_path):
+    (tmp_path / "notes.txt").write_text("some")
+    for place, why in (("notes.txt/scenes", r"notes\.txt is a file, not a folder"), ("notes.txt/a/b", "is a file")):
+        with pytest.raises(DensebenchError, match=why) as caught:
+            scenes.write(tmp_path / place, TRAIN, VAL, size=SIZE, workers=1)
+        assert "Make room" not in caught.value.mend
+    with pytest.raises(DensebenchError, match="/proc/none") as caught:
+        scenes.write(Path("/proc/none"), TRAIN, VAL, size=SIZE, workers=1)
+    assert "Make room" not in caught.value.mend
+
+
+def test_the_folder_one_is_in_is_filled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scenes.write(Path(), 8, 1, size=48, workers=1)
+    assert (tmp_path / "densebench.json").exists()
 
 
 def test_two_processes_do_not_write_the_same_scenes(tmp_path):

@@ -190,9 +190,21 @@ def test_files_that_are_no_checkpoints(tmp_path: Path, content: bytes, because: 
     refused(path, because)
 
 
+@pytest.mark.parametrize("content", [b"abc", bytes([255] * 8) + b"{}", (2).to_bytes(8, "little") + b"[]"])
+def test_safetensors_that_do_not_begin_as_such(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(content)
+    refused(path, r"truncated, damaged or not a safetensors file \(it does not begin with a header\)\. Copy it anew")
+    path = path.rename(tmp_path / "file.pth")
+    refused(path, r"is not a checkpoint\. Copy it anew if it was one")
+
+
 def test_file_of_a_list_and_of_one_array(tmp_path: Path) -> None:
     np.save(tmp_path / "array.npy", np.zeros(3))
     refused(tmp_path / "array.npy", "holds one array; named tensors were expected")
+    for legacy in (False, True):
+        torch.save(torch.zeros(3), tmp_path / "tensor.pth", _use_new_zipfile_serialization=not legacy)
+        refused(tmp_path / "tensor.pth", "holds one tensor; named tensors were expected")
     torch.save([torch.zeros(3)], tmp_path / "list.pth")
     refused(tmp_path / "list.pth", "holds a list; named tensors were expected")
 

@@ -266,5 +266,5 @@ def test_a_first_step_that_is_refused_leaves_the_folder_free(photographs, tmp_pa
 def test_a_file_where_the_folder_should_be_is_named(photographs, tmp_path):
     (tmp_path / "text.txt").write_text("hello")
     for out in (tmp_path / "text.txt", tmp_path / "text.txt" / "deeper"):
-        with pytest.raises(DensebenchError, match=r"text\.txt is a file; a folder was expected there"):
+        with pytest.raises(DensebenchError, match=r"text\.txt is a file, not a folder"):
             run("densecl", photographs, out)

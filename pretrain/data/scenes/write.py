@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import multiprocessing
@@ -21,7 +22,8 @@ from pretrain.data.scenes import cityscapes, coco, nyu, voc
 from pretrain.data.scenes.files import link
 from pretrain.data.scenes.render import render
 from pretrain.data.scenes.spec import CLASSES, COCO_IDS, MAX_DEPTH, POOLS, STUFF, Parameters
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, UsageError
+from pretrain.files import in_the_way
 
 Progress = Callable[[int, int], None]
 Key = tuple[str, int]
@@ -58,23 +60,23 @@ def write(
         The data root.
 
     Raises:
-        UsageError: If a number is outside its range.
-        DensebenchError: If the folder holds something else, another process is writing it, or writing fails.
+        UsageError: If a number is outside its range, or the folder holds something else.
+        DensebenchError: If another process is writing the folder, or writing fails or is interrupted.
     """
     parameters = Parameters(train, val, seed, size)
     root = Path(root)
     try:
         if _complete(root, parameters):
             return root
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with _draft(root) as draft:
+        place = root.resolve()  # with a name, which "." has not
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _draft(place) as draft:
             _fill(draft, parameters, workers, progress)
-            draft.replace(root)
+            draft.replace(place)
+    except KeyboardInterrupt as error:
+        raise DensebenchError(f"Interrupted; {root} was not written.", "The same command begins anew.") from error
     except OSError as error:
-        raise DensebenchError(
-            f"Scenes could not be written to {root}: {error.strerror or error}.",
-            "Make room there (about 120 kB a scene) or choose another folder, and type the command again.",
-        ) from error
+        raise _unwritable(root, error) from error
     except BrokenProcessPool as error:
         raise DensebenchError(
             f"A process that rendered scenes for {root} was killed.", "Type the same command again."
@@ -82,12 +84,24 @@ def write(
     return root
 
 
+def _unwritable(root: Path, error: OSError) -> DensebenchError:
+    file = in_the_way(root)
+    reason = f"{file} is a file, not a folder" if file else error.strerror or error
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return DensebenchError(
+        f"Scenes could not be written to {root}: {reason}.",
+        "Make room there (about 120 kB a scene) or choose another folder, and type the command again."
+        if full
+        else "Choose another folder, in which you may write.",
+    )
+
+
 def _complete(root: Path, parameters: Parameters) -> bool:
     """Whether the folder holds exactly these scenes; raises where it holds anything else."""
     spec = root / "densebench.json"
     if not spec.exists():
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise DensebenchError(
+            raise UsageError(
                 f"{root} is in the way: a new or empty folder was expected, but it has other content.",
                 "Choose another folder.",
             )
@@ -98,7 +112,7 @@ def _complete(root: Path, parameters: Parameters) -> bool:
         raise DensebenchError(f"{spec} is not readable as JSON.", f"Delete {root} to redo it.") from error
     expected = parameters.to_dict()
     if found != expected:
-        raise DensebenchError(
+        raise UsageError(
             f"{root} holds other data: {_words(expected)} was asked for, {_words(found)} was found.",
             "Choose another folder, or delete this one.",
         )
@@ -113,7 +127,7 @@ def _words(generator: Any) -> str:
 
 @contextmanager
 def _draft(root: Path) -> Iterator[Path]:
-    """An empty sibling folder that only this process fills; what an interrupted run left is discarded."""
+    """An empty sibling folder that only this process fills; it is removed where that fails, or was killed before."""
     draft = root.with_name(f".{root.name}.draft")
     draft.mkdir(exist_ok=True)
     handle = os.open(draft, os.O_RDONLY)
@@ -127,7 +141,11 @@ def _draft(root: Path) -> Iterator[Path]:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        yield draft
+        try:
+            yield draft
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
     finally:
         os.close(handle)
 
