@@ -21,10 +21,11 @@ app = typer.Typer(
 data = typer.Typer(cls=Verbs, no_args_is_help=True, help="Make the embedded data, or verify a data set.")
 app.add_typer(data, name="data")
 
+LARGEST_SEED = 2**32 - 1  # of NumPy's global generator
 Checkpoint = Annotated[str, typer.Option(help="A checkpoint file, or 'random' for the control row.")]
 DataRoot = Annotated[Path, typer.Option(help="The folder with VOCdevkit, coco, cityscapes, nyu.")]
 DataSpec = Annotated[Path | None, typer.Option(help="A specification beside the data root's own.")]
-Seeds = Annotated[list[int], typer.Option(help="One or more seeds: --seeds 0 1 2.")]
+Seeds = Annotated[list[int], typer.Option(help="One or more seeds: --seeds 0 1 2.", min=0, max=LARGEST_SEED)]
 Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE; several may follow one --set.")]
 Records = Annotated[list[Path], typer.Option(help="Folders of records.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -79,7 +80,7 @@ def scenes(
     val: Annotated[int, typer.Option(help="Scenes in each held-out pool.")] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 160,
-    workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes.", min=1)] = None,
 ) -> None:
     """Render the embedded data in the layouts of VOC, COCO, Cityscapes and NYU."""
     from benchmark.progress import counting
@@ -110,8 +111,8 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Where the state and checkpoint.safetensors go.")],
     arch: Annotated[str, typer.Option(help="The architecture.")] = "resnet50",
     settings: Settings = NOTHING,
-    seed: Annotated[int, typer.Option(help="Seed of initialisation and data.")] = 0,
-    workers: Annotated[int, typer.Option(help="Loader processes.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and data.", min=0, max=LARGEST_SEED)] = 0,
+    workers: Annotated[int, typer.Option(help="Loader processes.", min=0)] = 2,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave out images that cannot be read.")] = False,
     masks: Annotated[Path | None, typer.Option(help="The images' regions, made by `densebench masks`.")] = None,
 ) -> None:
@@ -228,7 +229,7 @@ def run(
     force: Annotated[bool, typer.Option(help="Run again what is recorded.")] = False,
     settings: Settings = NOTHING,
     precision: Annotated[Precision | None, typer.Option(help="By default the task's.")] = None,
-    workers: Annotated[int, typer.Option(help="Loader processes.")] = 2,
+    workers: Annotated[int, typer.Option(help="Loader processes.", min=0)] = 2,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave out training images that cannot be read.")] = False,
     allow_untrained: Annotated[bool, typer.Option(help="Accept weights that look untrained.")] = False,
     keep_model: Annotated[bool, typer.Option(help="Keep the fine-tuned weights.")] = False,

@@ -32,6 +32,16 @@ class Verbs(TyperGroup):
             raise unknown("verb", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Call the verb; a complaint of the parser that names no verb is about this one."""
+        try:
+            return super().invoke(ctx)
+        except _WrongUsage as error:
+            if error.ctx is None and ctx.invoked_subcommand:
+                verb = ctx.invoked_subcommand
+                error.ctx = type(ctx)(self.get_command(ctx, verb), parent=ctx, info_name=verb)
+            raise
+
 
 def hold_to_words(arguments: Sequence[str]) -> None:
     """Refuse an empty argument, which would stand for the folder one is in.

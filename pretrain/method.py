@@ -107,8 +107,8 @@ class Method(nn.Module):
     paper: ClassVar[Paper]
     cost: ClassVar[str]
     """How many views of an image pass through the backbone in a step: "student 2 views, teacher 1"."""
-    families: ClassVar[tuple[str, ...]] = ("resnet",)
-    """The architecture families that the paper trains, its own first."""
+    families: ClassVar[tuple[str, ...]] = ("resnet", "regnet", "convnext", "vit")
+    """The architecture families it trains, the paper's own first; by default all whose last map is a grid."""
     norms_across_ranks: ClassVar[bool] = False
     """Whether batch norm takes its statistics from the global batch, as the paper's does (on GPUs)."""
     reads_regions: ClassVar[bool] = False

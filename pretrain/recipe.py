@@ -6,11 +6,17 @@ import ast
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
+from pretrain import ranges
 from pretrain.errors import UsageError, unknown
 
-CHOICES = {"optimizer": ("sgd", "adamw", "lars"), "schedule": ("cosine", "step", "constant")}
+CHOICES = {
+    "optimizer": ("sgd", "adamw", "lars"),
+    "schedule": ("cosine", "step", "constant"),
+    "precision": ("bfloat16", "float32"),
+}
+LARGEST = 1e30  # what is multiplied with such a number leaves the range of float32
 
 
 @dataclass(frozen=True)
@@ -76,24 +82,26 @@ class Recipe:
             return self.iterations
         return round(self.epochs * images / self.batch_size)
 
-    def with_overrides(self, overrides: Mapping[str, str], keywords: Mapping[str, Any]) -> Recipe:
+    def with_overrides(self, overrides: Mapping[str, str], method_class: type) -> Recipe:
         """Return this recipe with the values of `--set key=value`.
 
         Args:
             overrides: Key to value as typed; a key is a field of the recipe or a keyword of the method.
-            keywords: The method's keywords and their defaults (see `keywords_of`).
+            method_class: The method.
 
         Raises:
-            UsageError: A key is neither, or a value cannot be read.
+            UsageError: A key is neither, or a value cannot be read or is out of its range.
         """
         own = {item.name for item in fields(self)} - {"source", "method"}
+        keywords = keywords_of(method_class)
+        kinds = {**_kinds_of(method_class), **get_type_hints(Recipe)}
         changed: dict[str, Any] = {}
         method = dict(self.method)
         for key, text in overrides.items():
             if key in own:
-                changed[key] = parse(key, text, getattr(self, key))
+                changed[key] = parse(key, text, kinds[key], getattr(self, key))
             elif key in keywords:
-                method[key] = parse(key, text, keywords[key])
+                method[key] = parse(key, text, kinds[key], keywords[key])
             else:
                 raise unknown("setting", key, own | set(keywords))
         if "epochs" in changed and "iterations" not in changed:
@@ -107,16 +115,17 @@ class Recipe:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise unknown(name, getattr(self, name), choices)
-        if not 0 < self.layer_decay <= 1:
-            raise UsageError(f"layer_decay is above 0 and at most 1; {self.layer_decay} was given.")
-        if self.batch_size < 1 or self.epochs < 0 or (self.iterations or 0) < 0 or self.lr < 0:
-            raise UsageError("batch_size must be at least 1; epochs, iterations and lr at least 0.")
+        for name, value in {**vars(self), **self.method}.items():
+            ranges.check(name, value)
 
 
 def lars(source: str, epochs: float, batch_size: int, base_lr: float, weight_decay: float, **changes: Any) -> Recipe:
     """Return a recipe with LARS as SimCLR, BYOL and their followers use it.
 
     Biases and norm layers neither decay nor adapt; ten epochs of warm-up, then a cosine.
+
+    # NOTE: the trust ratio is arXiv 1708.03888's, eta |w| / (|g| + beta |w|); the released BYOL, VICReg and DetCon
+    divide by |g + beta w|. With a weight decay beta of 1e-6 the two hardly differ.
 
     Args:
         source: See `Recipe`.
@@ -198,27 +207,59 @@ def keywords_of(method: type) -> dict[str, Any]:
     }
 
 
-def parse(key: str, text: str, default: Any) -> Any:
-    """Read a value typed by the user as the type its default has.
+def _kinds_of(method: type) -> dict[str, Any]:
+    """Return the annotations of a method's keywords; of one without, the type of its default."""
+    parameters = inspect.signature(method, eval_str=True).parameters.values()
+    return {item.name: type(item.default) if item.annotation is item.empty else item.annotation for item in parameters}
+
+
+def parse(key: str, text: str, kind: Any, default: Any) -> Any:
+    """Read a value typed by the user.
 
     Words stand for themselves; numbers, tuples, booleans and None are written as in Python.
 
+    Args:
+        key: The setting's name.
+        text: The value as typed.
+        kind: The setting's annotation, such as `int | None`.
+        default: A value that it may have.
+
     Raises:
-        UsageError: The value has another type than the default.
+        UsageError: The value is not of this kind, or too large to compute with.
     """
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text
-    if isinstance(value, int) and not isinstance(value, bool) and isinstance(default, float):
+    try:
+        return _as(kind, value)
+    except TypeError:
+        name = (kind.__name__ if isinstance(kind, type) else str(kind)).replace(" | ", " or ")
+        example = "" if default is None else f" (such as {default!r})"
+        raise UsageError(f"The setting {key}={text} should be of type {name}{example}.") from None
+    except OverflowError:
+        raise UsageError(f"The setting {key}={text} should be a finite number, of at most {LARGEST:g}.") from None
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """Return the value as one of a kind; TypeError where it is none, OverflowError where it is too large."""
+    if type(None) in get_args(kind):
+        if value is None:
+            return None
+        (kind,) = set(get_args(kind)) - {type(None)}
+    if get_origin(kind) is tuple:
+        parts = get_args(kind)
+        if not isinstance(value, tuple | list):
+            raise TypeError
+        if parts[-1] is ...:
+            parts = parts[:1] * len(value)
+        if len(parts) != len(value):
+            raise TypeError
+        return tuple(_as(part, one) for part, one in zip(parts, value, strict=True))
+    if kind is float and type(value) is int:
         value = float(value)
-    if isinstance(value, list) and isinstance(default, tuple):
-        value = tuple(value)
-    if default is None or isinstance(value, type(default)):
-        return value
-    optional_number = value is None and key in ("iterations", "clip_grad", "end_weight_decay")
-    whole_epochs = isinstance(default, int) and isinstance(value, float) and key.endswith("epochs")
-    if optional_number or whole_epochs:
-        return value
-    expected = type(default).__name__
-    raise UsageError(f"The setting {key}={text} should be of type {expected} (such as {default!r}).")
+    if type(value) is not kind:
+        raise TypeError
+    if kind is float and not abs(value) <= LARGEST:
+        raise OverflowError
+    return value

@@ -25,7 +25,6 @@ def optimizer(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
     if recipe.optimizer == "sgd":
         chosen = torch.optim.SGD(groups, momentum=recipe.sgd_momentum, fused=True, **common)
     elif recipe.optimizer == "lars":
-        # LARS adapts what decays.
         chosen = Lars(groups, momentum=recipe.sgd_momentum, trust_coeff=0.001, foreach=True, **common)
     else:
         chosen = torch.optim.AdamW(groups, betas=recipe.betas, foreach=True, **common)
@@ -42,8 +41,10 @@ def optimizer(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
 def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """Return the trainable parameters in groups of one rate and one weight decay.
 
-    Biases and norm layers do not decay where the recipe says so; with layer-wise decay, the rate falls from the
-    heads (the recipe's rate) through the backbone's layers to its first one.
+    Biases and norm layers do not decay where the recipe says so, and LARS does not adapt them; with layer-wise decay,
+    the rate falls from the heads (the recipe's rate) through the backbone's layers to its first one.
+
+    # NOTE: timm's LARS adapts what decays; the papers' whatever they do not exclude, also with a weight decay of 0.
     """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     highest = 1 + max((_layer(name) or 0 for name, _ in named), default=0)
@@ -56,10 +57,20 @@ def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
         {
             "params": parameters,
             "lr": recipe.lr * recipe.layer_decay ** (highest - layer),
-            "weight_decay": recipe.weight_decay if decays else 0.0,
+            "weight_decay": _first_weight_decay(recipe) if decays else 0.0,
+            **({"always_adapt": decays} if recipe.optimizer == "lars" else {}),
         }
         for (layer, decays), parameters in groups.items()
     ]
+
+
+def _first_weight_decay(recipe: Recipe) -> float:
+    """Return the weight decay of the first step.
+
+    # NOTE: a decay that rises from 0 starts at a millionth of its end: mmengine's cosine multiplies what every group
+    starts with, so that biases and norm layers stay at 0.
+    """
+    return recipe.weight_decay or 1e-6 * (recipe.end_weight_decay or 0.0)
 
 
 def _layer(name: str) -> int | None:
@@ -83,6 +94,8 @@ def schedules(recipe: Recipe, steps: int, images: int) -> list[dict[str, Any]]:
         images: Images in the data set; epochs are counted in them.
     """
     warmup = min(steps, _steps(recipe.warmup_epochs, recipe, images))
+    if warmup == 1:  # no step would follow in which the rate could rise
+        warmup = 0
     found: list[dict[str, Any]] = []
     if warmup > 0:
         found.append({"type": "LinearLR", "start_factor": 0.001, "begin": 0, "end": warmup})
@@ -99,12 +112,13 @@ def schedules(recipe: Recipe, steps: int, images: int) -> list[dict[str, Any]]:
     if recipe.schedule == "step":
         milestones = [_steps(epoch, recipe, images) for epoch in recipe.milestones]
         found.append({"type": "MultiStepLR", "milestones": milestones, "gamma": recipe.gamma})
-    if recipe.end_weight_decay is not None and recipe.weight_decay > 0:
+    first_weight_decay = _first_weight_decay(recipe)
+    if recipe.end_weight_decay is not None and first_weight_decay > 0:
         found.append(
             {
                 "type": "CosineAnnealingParamScheduler",
                 "param_name": "weight_decay",
-                "eta_min_ratio": recipe.end_weight_decay / recipe.weight_decay,  # what does not decay stays at 0
+                "eta_min_ratio": recipe.end_weight_decay / first_weight_decay,  # what does not decay stays at 0
                 "begin": 0,
                 "end": steps,
             }

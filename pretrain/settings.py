@@ -55,8 +55,12 @@ class Settings:
         """Passes over the images."""
         return self.steps * self.recipe.batch_size / self.images if self.images else 0.0
 
-    def claim(self, folder: Path) -> None:
+    def claim(self, folder: Path, *, begun: bool = True) -> None:
         """Write the settings into `folder`, where no other run's may stand.
+
+        Args:
+            folder: The run's folder.
+            begun: The run whose settings stand there left a state or a checkpoint; else they are overwritten.
 
         Raises:
             UsageError: Another run's settings stand there.
@@ -64,8 +68,7 @@ class Settings:
         file = folder / "settings.json"
         mine = json.loads(json.dumps(dataclasses.asdict(self)))
         if not file.is_file():
-            with replacing(file) as temporary:
-                temporary.write_text(json.dumps(mine, indent=1) + "\n")
+            _write(file, mine)
             return
         try:
             stored = json.loads(file.read_text())
@@ -75,6 +78,9 @@ class Settings:
                 f"{file} does not hold a pretraining's settings.", "Choose another --out, or remove that folder."
             ) from error
         stored["recipe"] |= {item.name: item.default for item in later}  # fields that a newer version brought
+        if not begun:
+            _write(file, mine)
+            return
         found = _flat({"regions": "", **stored})
         for name, value in _flat(mine).items():
             if found.get(name) != value:
@@ -83,6 +89,11 @@ class Settings:
                     f"{folder} holds another pretraining: {name} is {there!r} there and {value!r} here.",
                     "Choose another --out, or remove that folder.",
                 )
+
+
+def _write(file: Path, tree: dict[str, Any]) -> None:
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(tree, indent=1) + "\n")
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -19,16 +19,16 @@ from pretrain.claim import claim
 from pretrain.data.augmented import Augmented, loader
 from pretrain.data.images import Images, Source, find
 from pretrain.engine import launch
-from pretrain.engine.guard import FiniteLossHook
+from pretrain.engine.guard import FiniteLossHook, require_finite
 from pretrain.engine.progress import ProgressHook
 from pretrain.engine.sampling import KeyedStepHook, seed_globals
 from pretrain.engine.state import StateHook
 from pretrain.errors import DensebenchError, UsageError, unknown
 from pretrain.learner import Learner, StepHook
 from pretrain.masks.store import Store
-from pretrain.method import Method
+from pretrain.method import Augment, Method
 from pretrain.monitor import CollapseHook, NoteHook, UnreadableHook
-from pretrain.recipe import keywords_of
+from pretrain.recipe import Recipe
 from pretrain.schedule import optimizer, schedules
 from pretrain.settings import Settings
 from pretrain.views.batched import uncoloured
@@ -76,7 +76,8 @@ def pretrain(
         OUT/checkpoint.safetensors.
 
     Raises:
-        UsageError: A name or a setting does not exist, or `out` holds another run.
+        UsageError: A name or a setting does not exist, a setting is out of its range, the method does not train the
+            architecture's family, or `out` holds another run.
         DensebenchError: The images cannot be used, training diverged, it was interrupted, or another process
             works in `out`.
     """
@@ -84,7 +85,7 @@ def pretrain(
     kind = methods.load(method)
     if recipe not in kind.recipes:
         raise unknown("recipe", recipe, kind.recipes)
-    chosen = kind.recipes[recipe].with_overrides(overrides or {}, keywords_of(kind))
+    chosen = kind.recipes[recipe].with_overrides(overrides or {}, kind)
     source = find(str(images)) if chosen.trains else Source("none", ())
     store = _regions(kind, regions, source) if chosen.trains else None
     settings = Settings(
@@ -100,28 +101,35 @@ def pretrain(
     )
 
     backbone = backbones.build(arch, seed)
+    if backbone.layout.family not in kind.families:
+        raise UsageError(
+            f"{method} trains the families {', '.join(kind.families)}; {arch} is a {backbone.layout.family}.",
+            "Choose another --arch; `densebench ls archs` lists them.",
+        )
     seed_globals(np.random.default_rng([seed]))
     model = kind(backbone, **kind.data_keywords(source.labels), **chosen.method)
+    augment = _augmentation(model, chosen) if settings.steps > 0 else None
     file = out / CHECKPOINT
     with claim(file) if launch.is_main_process() else nullcontext():
         if launch.is_main_process():
-            settings.claim(out)
+            settings.claim(out, begun=file.is_file() or (out / STATE).is_file())
         if file.is_file():
             return file
         learner = Learner(model)
         pictures = Images(source, skip_unreadable, store)
         unreadable = UnreadableHook(pictures, out / "unreadable.txt", LOG_INTERVAL)
-        if settings.steps > 0:
+        if augment is not None:
             progress_hook = ProgressHook(f"{method} {arch}", chosen.batch_size, quiet=progress is not None)
             hooks = [StepHook(progress), progress_hook, unreadable, StateHook(str(out / STATE), save_seconds)]
             if store is not None:
                 count = store.without(source.paths)
                 note = f"{count} of {len(source.paths)} images have no region: each counts as one region."
                 hooks.append(NoteHook(note))
-            augment = uncoloured(model.views()) if chosen.device_colours else model.views()
             _train(learner, Augmented(pictures, augment, seed), settings, out, workers, hooks)
         if launch.is_main_process():
-            checkpoint.save(file, model.export().state_dict(), _meta(settings, learner, unreadable.count))
+            tensors = model.export().state_dict()
+            require_finite(tensors)
+            checkpoint.save(file, tensors, _meta(settings, learner, unreadable.count))
             (out / STATE).unlink(missing_ok=True)
     return file
 
@@ -148,16 +156,22 @@ def _regions(kind: type[Method], file: str | Path | None, source: Source) -> Sto
     return store
 
 
-def _train(
-    learner: Learner, dataset: Augmented, settings: Settings, out: Path, workers: int, hooks: list[Hook]
-) -> None:
-    launcher, ranks = launch.join_process_group(), launch.world_size()
-    recipe, on_gpu = settings.recipe, torch.cuda.is_available()
+def _augmentation(model: Method, recipe: Recipe) -> Augment:
+    """Return how the workers make views; refuse what cannot be trained by these processes."""
+    ranks = launch.world_size()
     if recipe.batch_size % ranks:
         raise UsageError(
             f"A batch of {recipe.batch_size} images cannot be shared evenly by {ranks} processes.",
             "Set batch_size to a multiple of them.",
         )
+    return uncoloured(model.views()) if recipe.device_colours else model.views()
+
+
+def _train(
+    learner: Learner, dataset: Augmented, settings: Settings, out: Path, workers: int, hooks: list[Hook]
+) -> None:
+    launcher, ranks = launch.join_process_group(), launch.world_size()
+    recipe, on_gpu = settings.recipe, torch.cuda.is_available()
     if learner.method.norms_across_ranks and on_gpu and ranks > 1:
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(learner)  # type: ignore[no-untyped-call]
     learner.to("cuda" if on_gpu else "cpu")

@@ -22,8 +22,8 @@ ARCHS = ("resnet18", "resnet34", *WIDE, *(f"{arch}x{times}" for arch in WIDE for
 class ResNet(Backbone):
     """A ResNet without its classifier; parameters have timm's (and torchvision's) names.
 
-    Residual branches are not zero-initialised: a network whose branches are silent would look the same
-    whatever their weights are.
+    # NOTE: residual branches are not zero-initialised, as those of the released VICReg and VICRegL are: a network whose
+    branches are silent would look the same whatever their weights are.
 
     Args:
         arch: One of `ARCHS`.

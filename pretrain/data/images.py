@@ -191,12 +191,17 @@ def _listed(listing: Path, root: Path | None = None) -> tuple[Path, ...]:
         lines = listing.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise DensebenchError(f"{listing} is neither a folder nor a list of images (it is no text).") from error
-    paths = tuple((root or listing.parent) / line.strip() for line in lines if line.strip())
+    folder = root or listing.parent
+    paths = tuple(folder / line.strip() for line in lines if line.strip())
     missing = [path for path in paths if not path.is_file()]
+    mend = f"A list of images has one path a line, absolute or relative to {folder.resolve()}."
+    if len(missing) == 1:
+        raise DensebenchError(f"{listing} names 1 file that does not exist: {missing[0]}.", mend)
     if missing:
-        raise DensebenchError(f"{listing} names {len(missing)} files that do not exist, the first is {missing[0]}.")
+        found = f"{listing} names {len(missing)} files that do not exist, the first is {missing[0]}."
+        raise DensebenchError(found, mend)
     if not paths:
-        raise DensebenchError(f"{listing} names no image; one path a line is expected.")
+        raise DensebenchError(f"{listing} names no image.", mend)
     return paths
 
 

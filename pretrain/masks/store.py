@@ -16,6 +16,8 @@ import numpy as np
 from pretrain.errors import DensebenchError, UsageError
 from pretrain.files import replacing
 
+MEND = "Name a file that `densebench masks` has written, or make it anew."
+
 
 class Store:
     """Regions by image, as PNGs in an SQLite file, keyed by the image's path relative to the file.
@@ -37,7 +39,7 @@ class Store:
         try:
             self.settings: Mapping[str, Any] = json.loads(self._rows("SELECT value FROM settings")[0][0])
         except (IndexError, TypeError, ValueError) as error:
-            raise DensebenchError(f"{path} is not a file of regions, or damaged.", "Remove it.") from error
+            raise DensebenchError(f"{path} is not a file of regions, or damaged.", MEND) from error
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any]) -> Store:
@@ -111,7 +113,7 @@ class Store:
         try:
             return self._connected().execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise DensebenchError(f"{self.path} is not a file of regions, or damaged: {error}.") from error
+            raise DensebenchError(f"{self.path} is not a file of regions, or damaged: {error}.", MEND) from error
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None or self._connection[0] != os.getpid():  # a forked process needs its own

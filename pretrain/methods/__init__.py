@@ -14,6 +14,8 @@ from pretrain.errors import unknown
 if TYPE_CHECKING:
     from pretrain.method import Method
 
+FAMILIES = ("resnet", "regnet", "convnext", "vit")  # as in `Method`, which needs torch
+
 
 def names() -> list[str]:
     """Return the methods there are."""
@@ -56,7 +58,7 @@ def facts(name: str) -> dict[str, Any]:
     return {
         "name": name,
         **dict(zip(("authors", "year", "arxiv"), cited, strict=True)),
-        "families": list(ast.literal_eval(written["families"])) if "families" in written else ["resnet"],
+        "families": list(ast.literal_eval(written["families"])) if "families" in written else list(FAMILIES),
         "recipes": [ast.literal_eval(key) for key in recipes.keys if key] if isinstance(recipes, ast.Dict) else [],
         "cost": ast.literal_eval(written["cost"]) if "cost" in written else None,
     }

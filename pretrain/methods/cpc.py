@@ -6,6 +6,7 @@ van den Oord, Li, Vinyals 2018, arXiv 1807.03748, Section 3.2; more directions: 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -33,6 +34,8 @@ class CPC(Method):
     detectors read it. The second version warns that batch norm lets patches know of one another.
     # NOTE: predictions are scaled as in the second version's pseudocode (`emb_scale`); unscaled, features of batch
     norm's size start far above chance and the loss diverges.
+    # NOTE: the paper cuts 256 x 256 pixels out of an image of 300 x 300, and does not say how that is made; here the
+    crop is a square of 256 / 300 of the image's shorter side, anywhere in the image.
 
     Args:
         backbone: The encoder of the patches.
@@ -47,11 +50,12 @@ class CPC(Method):
         context_width: Width inside the context network's blocks.
         context_blocks: How many these are.
         image_size: Side of the crop in pixels that is cut into patches.
-        crop_scale: Bounds of the crop's share of the image's area.
+        crop_scale: Bounds of the crop's share of the area of the largest square in the image.
     """
 
     paper = Paper("van den Oord et al.", 2018, "1807.03748")
     cost = "student 1 view, cut into 49 overlapping patches"
+    families = ("resnet", "regnet", "vit")  # a ConvNeXt's stride leaves too little of a patch
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # NOTE: the paper does not say how long; 200 epochs are this project's choice. Adam: it has no weight decay.
         "imagenet-200e": Recipe(
@@ -109,8 +113,8 @@ class CPC(Method):
         )
         self.grid, self.scale = grid, scale
         # A crop of 256 of an image of 300, mirrored, in grey.
-        view = View(image_size, crop_scale, jitter_probability=0.0, grey_probability=1.0, blur_probability=0.0)
-        self.augment = PatchViews(RandomViews((view,)), grid)
+        plain = View(image_size, crop_scale, jitter_probability=0.0, grey_probability=1.0, blur_probability=0.0)
+        self.augment = PatchViews(RandomViews((replace(plain, square=True),)), grid)
 
     def views(self) -> Augment:
         """Return one view, cut into patches."""

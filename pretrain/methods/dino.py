@@ -69,7 +69,7 @@ class DINO(Method):
 
     paper = Paper("Caron et al.", 2021, "2104.14294")
     cost = "student 2 views and 8 small ones, teacher 2"
-    families = ("vit", "resnet")
+    families = ("vit", "resnet", "regnet", "convnext")
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-300e": dino_recipe("ViT-S, boosted", 300, 1024, method={"unit_last_layer": False}),
@@ -145,7 +145,10 @@ class DINO(Method):
     def before_step(self, progress: float) -> None:
         """Let the teacher follow; set its temperature; freeze or free the last layer.
 
-        # NOTE: a frozen layer gets a gradient of zero; the released code takes it out of the step.
+        # NOTE: a frozen layer gets a gradient of zero; the released code takes it out of the step. So AdamW counts the
+        frozen steps while the layer's moments stay at 0, and corrects them too little afterwards: the first free steps
+        are several times as long as the code's. Weight decay acts on the frozen layer, by less
+        than a hundredth in the recipes.
         """
         momentum = cosine_momentum(self.ema_momentum, progress) if self.momentum_encoder else 0.0
         follow(self.teacher, self.student, momentum)

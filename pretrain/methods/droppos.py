@@ -46,7 +46,7 @@ class DropPos(Method):
     """
 
     paper = Paper("Wang et al.", 2023, "2309.03576")
-    cost = "student 1 view, a quarter of its patches"
+    cost = "student 1 view, a quarter of its patches, and all of them forward alone"
     families = ("vit",)
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-200e": adamw(f"{SOURCE}: ViT-B", 200, 2048, 1.5e-4, 0.05, **COMMON),

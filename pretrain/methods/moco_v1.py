@@ -13,7 +13,7 @@ from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.heads import Encoder, GlobalHead
 from pretrain.modules.momentum_contrast import MomentumContrast
 from pretrain.recipe import Recipe, for_scenes
-from pretrain.views.sample import View, twice
+from pretrain.views.sample import moco_views
 
 
 class MoCoV1(Method):
@@ -62,9 +62,7 @@ class MoCoV1(Method):
         encoder = Encoder(backbone, GlobalHead(channels, dimension))  # one linear layer
         self.contrast = MomentumContrast(encoder, dimension, queue_size, ema_momentum, batch_norm_groups)
         self.temperature = temperature
-        # NOTE: the released code turns images grey before it jitters them; grey images keep their grey.
-        view = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.4, 0.4), jitter_probability=1.0, blur_probability=0.0)
-        self.augment = twice(view)
+        self.augment = moco_views(image_size, crop_scale)
 
     def views(self) -> Augment:
         """Return two views by crop, mirror, jitter and greyscale."""

@@ -16,7 +16,7 @@ from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.heads import Encoder, GlobalHead
 from pretrain.modules.momentum_contrast import MomentumContrast
 from pretrain.recipe import Recipe, for_scenes
-from pretrain.views.sample import View, twice
+from pretrain.views.sample import View, moco_views, twice
 
 
 class MoCoV2(Method):
@@ -25,6 +25,8 @@ class MoCoV2(Method):
     Args:
         backbone: The query encoder's backbone.
         dimension: Width of the projection.
+        mlp_head: Project by two layers; else by one, as in MoCo v1 (the tables' "MLP").
+        strong_augmentation: Jitter and blur as "aug+" does; else take MoCo v1's views.
         hidden: Width of the projection's hidden layer; None takes the backbone's channels (2048 for
             ResNet-50, as in the paper).
         queue_size: Negative keys, K.
@@ -60,6 +62,8 @@ class MoCoV2(Method):
         backbone: Backbone,
         *,
         dimension: int = 128,
+        mlp_head: bool = True,
+        strong_augmentation: bool = True,
         hidden: int | None = None,
         queue_size: int = 65536,
         temperature: float = 0.2,
@@ -70,13 +74,15 @@ class MoCoV2(Method):
     ) -> None:
         super().__init__()
         channels = backbone.layout.channels[-1]
-        encoder = Encoder(backbone, GlobalHead(channels, hidden or channels, dimension))
+        hiddens = (hidden or channels,) if mlp_head else ()
+        encoder = Encoder(backbone, GlobalHead(channels, *hiddens, dimension))
         self.contrast = MomentumContrast(encoder, dimension, queue_size, ema_momentum, batch_norm_groups)
         self.temperature = temperature
-        self.augment = twice(View(image_size, crop_scale))
+        views = twice(View(image_size, crop_scale))
+        self.augment = views if strong_augmentation else moco_views(image_size, crop_scale)
 
     def views(self) -> Augment:
-        """Return the "aug+" augmentation: two views."""
+        """Return two views, by "aug+" where wished."""
         return self.augment
 
     def before_step(self, progress: float) -> None:

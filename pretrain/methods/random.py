@@ -24,6 +24,7 @@ class Random(Method):
 
     paper = Paper("He et al.", 2015, "1502.01852")
     cost = "nothing"
+    families = ("resnet", "regnet", "convnext", "vit", "navit")
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-200e": NOTHING,
         "coco-800e": NOTHING,

@@ -55,6 +55,7 @@ class ReSim(Method):
 
     paper = Paper("Xiao et al.", 2021, "2103.12902")
     cost = "student 1 view, teacher 1"
+    families = ("resnet", "regnet", "convnext")  # C3 and C4 are maps of two strides
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-200e": IMAGENET,
         "imagenet-400e": replace(IMAGENET, epochs=400),
@@ -100,6 +101,7 @@ class ReSim(Method):
         self.temperature = temperature
         self.ema_momentum = ema_momentum
         self.batch_norm_groups = batch_norm_groups
+        # NOTE: the released code blurs before it jitters and turns grey; here, as in MoCo v2, blur comes last.
         view = View(image_size, crop_scale)
         self.augment = RandomViews((view, view), same_flip=True)
 

@@ -51,7 +51,7 @@ class SelfPatch(Method):
     """
 
     paper = Paper("Yun et al.", 2022, "2206.07990")
-    cost = "student 2 views and 8 small ones, teacher 2"
+    cost = "student 2 views and 8 small ones, teacher the same"
     families = ("vit",)
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # NOTE: the released code's default is 300 epochs; the paper's models had 200 (alinlab/SelfPatch issue 2).
@@ -114,7 +114,10 @@ class SelfPatch(Method):
         return self.augment
 
     def before_step(self, progress: float) -> None:
-        """Let the teacher follow, ever more slowly; freeze or free the last layers."""
+        """Let the teacher follow, ever more slowly; freeze or free the last layers.
+
+        # NOTE: frozen layers get a gradient of zero, with the consequences that DINO's have.
+        """
         follow(self.teacher, self.student, cosine_momentum(self.ema_momentum, progress))
         self.student.head.frozen = self.student.patch_head.frozen = progress < self.freeze_last_layer
 

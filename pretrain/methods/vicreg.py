@@ -27,6 +27,7 @@ class VICReg(Method):
     Args:
         backbone: The network to train.
         dimension: Width of the expander's three layers.
+        expander_norm: Normalise its hidden layers by batch norm (Table 8).
         invariance_weight: lambda.
         variance_weight: mu.
         covariance_weight: nu.
@@ -51,6 +52,7 @@ class VICReg(Method):
         backbone: Backbone,
         *,
         dimension: int = 8192,
+        expander_norm: bool = True,
         invariance_weight: float = 25.0,
         variance_weight: float = 25.0,
         covariance_weight: float = 1.0,
@@ -61,7 +63,7 @@ class VICReg(Method):
     ) -> None:
         super().__init__()
         widths = (backbone.layout.channels[-1], dimension, dimension, dimension)
-        self.encoder = Encoder(backbone, GlobalHead(*widths, norm=True, last_bias=False))
+        self.encoder = Encoder(backbone, GlobalHead(*widths, norm=expander_norm, last_bias=False))
         self.invariance_weight = invariance_weight
         self.variance_weight = variance_weight / 2 if halve_variance else variance_weight
         self.covariance_weight = covariance_weight

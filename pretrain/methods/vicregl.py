@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
+from pretrain.backbones.convnext import ConvNeXt
 from pretrain.errors import unknown
 from pretrain.losses.matching import nearest, pick
 from pretrain.losses.vicreg import covariance, invariance, variance
@@ -61,6 +62,7 @@ class VICRegL(Method):
             the first view of a pair keeps num_matches[0] by location and the second num_matches[1], large or small;
             locations ignore that a view is mirrored; and the two branches' variances and covariances are averaged
             instead of added.
+        drop_path: Stochastic depth of a ConvNeXt's last block, as in the released code.
         image_size: Side of the two large views in pixels.
         crop_scale: Bounds of their share of the image's area.
         small_views: How many small views there are.
@@ -70,7 +72,7 @@ class VICRegL(Method):
 
     paper = Paper("Bardes et al.", 2022, "2210.01571")
     cost = "student 2 views (ConvNeXt: and 6 small ones)"
-    families = ("resnet", "convnext")
+    families = ("resnet", "convnext", "regnet", "vit")
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # The cosine ends at a thousandth of the rate.
@@ -95,6 +97,7 @@ class VICRegL(Method):
         variance_weight: float = 25.0,
         covariance_weight: float = 1.0,
         as_released: bool = False,
+        drop_path: float = 0.1,
         image_size: int = 224,
         crop_scale: tuple[float, float] = (0.08, 1.0),
         small_views: int = 0,
@@ -108,6 +111,8 @@ class VICRegL(Method):
         if head_norm not in NORMS:
             raise unknown("head_norm", head_norm, NORMS)
         self.backbone = backbone
+        if isinstance(backbone, ConvNeXt):
+            backbone.drop_path(drop_path)
         self.expander, self.local_projector = (
             perceptron(
                 backbone.layout.channels[-1], *[width] * 3, norm=True, last_bias=False, norm_layer=NORMS[head_norm]

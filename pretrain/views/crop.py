@@ -51,6 +51,26 @@ def random_box(
     return x0, y0, x0 + w, y0 + h
 
 
+def random_square(
+    height: int, width: int, generator: np.random.Generator, scale: tuple[float, float] = (0.2, 1.0)
+) -> Box:
+    """Draw a square anywhere in the image.
+
+    Args:
+        height: The image's height in pixels.
+        width: The image's width in pixels.
+        generator: All randomness.
+        scale: Bounds of its share of the area of the largest square in the image, at most 1.
+
+    Returns:
+        x0, y0, x1, y1 in pixels; x1 and y1 lie outside.
+    """
+    side = max(1, round(math.sqrt(generator.uniform(*scale)) * min(height, width)))
+    y0 = int(generator.integers(0, height - side + 1))
+    x0 = int(generator.integers(0, width - side + 1))
+    return x0, y0, x0 + side, y0 + side
+
+
 def crop(image: np.ndarray, box: Box, size: int, flip: bool) -> np.ndarray:
     """Cut `box` out, resize it to a square and mirror it horizontally if asked.
 

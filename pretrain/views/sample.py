@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pretrain.method import Sample, Views
 from pretrain.views.colour import Colours, draw_jitter
-from pretrain.views.crop import Box, crop, random_box
+from pretrain.views.crop import Box, crop, random_box, random_square
 from pretrain.views.normalise import normalise
 
 
@@ -33,8 +33,13 @@ class View:
         grey_probability: Probability of greyscale.
         blur_probability: Probability of the blur.
         blur_sigma: Bounds of its standard deviation, in pixels of a view of `blur_size`.
-        blur_size: Side of the view that `blur_sigma` was published for; others are blurred in proportion.
+        blur_size: Side of the view that `blur_sigma` was published for. Smaller ones are blurred in proportion, larger
+            ones by as many pixels.
+            # NOTE: the released codes blur by as many pixels whatever the size (DetCon at 384 and 512, say: its kernel
+            alone grows); small views, which this project's recipes for a CPU have, would lose too much.
         solarise_probability: Probability of the solarisation.
+        square: Cut out a square, whose area is a share of the largest one's in the image; else a box of a random aspect
+            ratio, which becomes a square by distortion.
     """
 
     image_size: int = 224
@@ -47,11 +52,12 @@ class View:
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     blur_size: int = 224
     solarise_probability: float = 0.0
+    square: bool = False
 
     def draw(self, image: np.ndarray, generator: np.random.Generator) -> Drawn:
         """Draw a view: cut out and mirrored, and how it is to be coloured."""
         height, width = image.shape[:2]
-        box = random_box(height, width, generator, self.crop_scale)
+        box = (random_square if self.square else random_box)(height, width, generator, self.crop_scale)
         flip = bool(generator.random() < self.flip)
         colours = self.draw_colours(self.image_size, generator)
         return Drawn(crop(image, box, self.image_size, flip), colours, box, flip)
@@ -64,7 +70,7 @@ class View:
             self.blur_probability,
         )
         jitter = draw_jitter(self.jitter, generator) if jitters else ()
-        sigma = generator.uniform(*self.blur_sigma) * size / self.blur_size if blurs else 0.0
+        sigma = generator.uniform(*self.blur_sigma) * min(size, self.blur_size) / self.blur_size if blurs else 0.0
         solarises = self.solarise_probability and generator.random() < self.solarise_probability
         return Colours(jitter, bool(greys), sigma, bool(solarises))
 
@@ -125,6 +131,16 @@ class RandomViews:
 def twice(view: View) -> RandomViews:
     """Return an augmentation of two views that are drawn alike."""
     return RandomViews((view, view))
+
+
+def moco_views(image_size: int, crop_scale: tuple[float, float]) -> RandomViews:
+    """Return MoCo v1's two views, without blur (arXiv 1911.05722, Section 3.3).
+
+    # NOTE: the released code turns images grey before it jitters them; grey images keep their grey.
+    """
+    return twice(
+        View(image_size, crop_scale, jitter=(0.4, 0.4, 0.4, 0.4), jitter_probability=1.0, blur_probability=0.0)
+    )
 
 
 def multi_crop(large: RandomViews, small: View, count: int) -> RandomViews:

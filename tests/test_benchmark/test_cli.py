@@ -15,6 +15,8 @@ from benchmark.shell import key_values, literal, perform, spread
 from pretrain.errors import DensebenchError, UsageError, unknown
 
 ROOT = Path(__file__).resolve().parents[2]
+PRETRAIN = ("pretrain", "densecl", "--images", "x", "--recipe", "scenes", "--out", "y")
+RUN = ("run", "voc_det_c4_24k", "--checkpoint", "random", "--data-root", "x")
 
 
 def call(*arguments: str) -> int:
@@ -56,6 +58,13 @@ def test_a_misspelt_name_is_answered_with_the_closest(typed, meant, capsys):
         (["ls", "methods", "more"], "unexpected extra argument"),
         (["demo", "--seeds", "one"], "--seeds"),
         (["demo", "--seeds"], "--seeds"),
+        ([*PRETRAIN, "--seed", "-1"], "'--seed': -1 is not in the range"),
+        ([*PRETRAIN, "--seed", "99999999999999999999999"], "'--seed'"),
+        ([*PRETRAIN, "--workers", "-2"], "'--workers': -2 is not in the range"),
+        ([*RUN, "--seeds", "-1"], "'--seeds': -1 is not in the range"),
+        ([*RUN, "--seeds", "0", "4294967296"], "'--seeds'"),
+        ([*RUN, "--workers", "-2"], "'--workers'"),
+        (["data", "scenes", "x", "--workers", "0"], "'--workers': 0 is not in the range"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_status_2(typed, says, capsys):
@@ -65,6 +74,15 @@ def test_wrong_usage_is_one_sentence_and_status_2(typed, says, capsys):
     assert lines[0].startswith("densebench: ")
     assert len(lines) == 2
     assert "--help" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "verb"),
+    [([*PRETRAIN, "--set"], "pretrain"), (["data", "scenes", "x", "--workers"], "data scenes")],
+)
+def test_an_option_without_its_value_points_to_the_help_of_its_verb(typed, verb, capsys):
+    assert call(*typed) == 2
+    assert capsys.readouterr().err.splitlines()[1] == f"Try 'densebench {verb} --help'."
 
 
 @pytest.mark.parametrize("typed", [["inspect", ""], ["data", "scenes", ""], ["data", "check", "--data-root="]])

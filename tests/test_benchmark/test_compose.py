@@ -132,6 +132,23 @@ def test_wrong_names_are_answered_with_the_closest():
         task.load("voc_seg_fcn_d8_20")
 
 
+@pytest.mark.parametrize("name", ["benchmark.data", "benchmark.kind", "benchmark.paper"])
+def test_what_a_task_is_cannot_be_set(name):
+    with pytest.raises(UsageError, match="says what the task is"):
+        composed(overrides={name: "coco_det"})
+    assert composed(overrides={"benchmark.precise_bn": 3}).precise_bn == 3
+
+
+def test_detection_does_not_decay_its_norms():
+    """detectron2's SOLVER.WEIGHT_DECAY_NORM is 0; mmseg decays all."""
+    found = composed("voc_det_c4_24k")
+    assert found.config["optim_wrapper"]["paramwise_cfg"] == {"norm_decay_mult": 0.0}
+    assert found.fingerprint["paramwise.norm_decay_mult"] == 0
+    other = composed()
+    assert "paramwise_cfg" not in other.config["optim_wrapper"]
+    assert not any(key.startswith("paramwise") for key in other.fingerprint)
+
+
 def test_a_list_is_set_whole():
     before = composed().fingerprint
     changed = composed(overrides={"values.crop": [96, 96]}).fingerprint

@@ -37,7 +37,7 @@ def examine(line, name):
     assert parameters["arch"] in backbones.names()
     kind = methods.load(name)
     assert (parameters["masks"] is not None) == kind.reads_regions
-    kind.recipes[parameters["recipe"]].with_overrides(key_values(parameters["settings"]), keywords_of(kind))
+    kind.recipes[parameters["recipe"]].with_overrides(key_values(parameters["settings"]), kind)
     return verb
 
 

@@ -32,6 +32,8 @@ def test_voc_detection_is_the_papers():
     assert found["model"]["roi_head"]["shared_head"]["norm_cfg"]["type"] == "SyncBN"
     assert found["evaluator"] == {"type": "VocAP", "style": "11points"}
     assert found["benchmark"]["precise_bn"] == 200
+    assert found["paramwise"] == {"norm_decay_mult": 0.0}
+    assert {"type": "KeepDifficult"} in found["train_pipeline"]
     assert [metric.key for metric in task.load("voc_det_c4_24k").metrics] == ["AP", "AP50", "AP75"]
 
 

@@ -126,6 +126,42 @@ def test_a_linear_probe_is_whitened_by_training_images(data, tmp_path, checkpoin
     assert torch.linalg.eigvalsh(matrix.double()).min() > 0
 
 
+def test_a_finished_training_is_kept_until_its_record_is_written(data, tmp_path, monkeypatch):
+    """A full disk, say: nothing that was computed is lost."""
+
+    def full(*args, **keywords):
+        raise DensebenchError("No space left.")
+
+    monkeypatch.setenv("DENSEBENCH_SAVE_SECONDS", "0")
+    with monkeypatch.context() as broken, pytest.raises(DensebenchError, match="No space left"):
+        broken.setattr("benchmark.run.write", full)
+        run_tasks([SEG], "random", [0], request(data, tmp_path))
+    assert list((tmp_path / "work").rglob("state.pth"))
+    (record,) = run_tasks([SEG], "random", [0], request(data, tmp_path))
+    assert not list((tmp_path / "work").rglob("state.pth"))
+    (undisturbed,) = run_tasks([SEG], "random", [0], request(data, tmp_path / "other"))
+    assert record.metrics == undisturbed.metrics
+
+
+def test_another_input_normalisation_is_not_answered_with_an_old_number(data, tmp_path, checkpoint):
+    (record,) = run_tasks([SEG], checkpoint, [0], request(data, tmp_path / "out"))
+    assert record.pretraining["input"]["channel_order"] == "RGB"
+    (path,) = (tmp_path / "out" / "records").glob("*.json")
+    path.write_text(path.read_text().replace('"RGB"', '"BGR"'))
+    with pytest.raises(DensebenchError, match="was measured with the input normalisation") as refused:
+        run_tasks([SEG], checkpoint, [0], request(data, tmp_path / "out"))
+    assert "--force" in refused.value.mend
+    again = run_tasks([SEG], checkpoint, [0], request(data, tmp_path / "out", force=True))
+    assert again[0].metrics == record.metrics
+
+
+def test_precision_can_be_set_like_any_other_setting(data, tmp_path):
+    overrides = {**SEGMENTATION, "precision": "float32"}
+    (record,) = run_tasks([SEG], "random", [0], request(data, tmp_path, precision=None, overrides=overrides))
+    assert record.precision == record.fingerprint_dict["precision"] == "float32"
+    assert record.changed
+
+
 def test_an_uncertified_checkpoint_is_refused_and_leaves_no_record(data, tmp_path, trained_looking):
     state = trained_looking("resnet18")
     state["layer3.1.conv2.weight"][0, 0, 0, 0] = float("nan")

@@ -14,6 +14,8 @@ from pretrain.recipe import keywords_of
 
 NAMES = [name for name in methods.names() if name != "random"]
 ARCHS = {"resnet": "resnet18", "vit": "vit_tiny_patch16", "navit": "navit_tiny_patch16"}
+ARCHS |= {"convnext": "convnext_tiny", "regnet": "regnety_004"}
+FURTHER = [(name, ARCHS[family]) for name in NAMES for family in methods.load(name).families[1:]]
 SMALL = {
     "image_size": 64,
     "local_size": 32,
@@ -31,10 +33,10 @@ def arch_of(name):
     return ARCHS[methods.load(name).families[0]]
 
 
-def build(name, seed=0):
+def build(name, seed=0, arch=None):
     kind = methods.load(name)
     torch.manual_seed(seed)
-    backbone = backbones.build(arch_of(name), seed=seed)
+    backbone = backbones.build(arch or arch_of(name), seed=seed)
     keywords = {key: value for key, value in SMALL.items() if key in keywords_of(kind)}
     return kind(backbone, **kind.data_keywords(Labels(("a", "b"), multi=False)), **keywords)
 
@@ -58,9 +60,9 @@ def trained(method):
     return method.get_submodule(name.replace("teacher", "student"))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_loss_is_finite_and_trains_exactly_the_student(name):
-    method = build(name)
+@pytest.mark.parametrize(("name", "arch"), [(name, arch_of(name)) for name in NAMES] + FURTHER)
+def test_the_loss_is_finite_and_trains_exactly_the_student(name, arch):
+    method = build(name, arch=arch)
     losses = method.loss(batch(method))
     assert losses["loss"].requires_grad and losses["loss"].dim() == 0
     assert all(term.isfinite() for term in losses.values())

@@ -109,6 +109,16 @@ def test_views_are_grey_and_seldom_alike():
     assert not torch.equal(first, second)
 
 
+def test_the_crop_is_an_undistorted_square_of_256_of_300_pixels():
+    for height, width in ((300, 300), (300, 540), (540, 300)):
+        image = np.zeros((height, width, 3), dtype=np.uint8)
+        augment = build(image_size=256).views()
+        boxes = torch.stack([augment(Sample(image, 0), np.random.default_rng(seed)).boxes[0] for seed in range(100)])
+        assert bool((boxes[:, 2:] - boxes[:, :2] == 256).all())
+        for start, free in ((boxes[:, 0], width - 256), (boxes[:, 1], height - 256)):
+            assert 0 <= start.min() < 0.1 * free and 0.9 * free < start.max() <= free
+
+
 @pytest.mark.parametrize("directions", [("down",), ("down", "up", "right", "left")])
 def test_cpc_is_the_papers_loss_step_by_step(directions):
     method = build(grid=4, first_offset=2, last_offset=3, directions=directions, dimension=6)

@@ -47,7 +47,11 @@ def test_a_list_is_relative_to_itself(tmp_path):
 def test_a_list_that_names_a_missing_file_is_refused(tmp_path):
     write(tmp_path / "1.jpg")
     (tmp_path / "some.txt").write_text("1.jpg\n2.jpg\n")
-    with pytest.raises(DensebenchError, match=r"names 1 files that do not exist, the first is .*2\.jpg"):
+    with pytest.raises(DensebenchError, match=r"names 1 file that does not exist: .*2\.jpg") as caught:
+        find(str(tmp_path / "some.txt"))
+    assert caught.value.mend == f"A list of images has one path a line, absolute or relative to {tmp_path}."
+    (tmp_path / "some.txt").write_text("3.jpg\n1.jpg\n2.jpg\n")
+    with pytest.raises(DensebenchError, match=r"names 2 files that do not exist, the first is .*3\.jpg"):
         find(str(tmp_path / "some.txt"))
 
 

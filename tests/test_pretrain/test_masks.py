@@ -291,6 +291,10 @@ def test_a_method_of_regions_takes_a_whole_file_of_them(photographs, tmp_path):
         run("detcon_b", None)
     with pytest.raises(DensebenchError, match="no file of regions"):
         run("detcon_b", file)
+    text = tmp_path / "text.txt"
+    text.write_text("hello")
+    with pytest.raises(DensebenchError, match=r"is not a file of regions, .*Name a file that `densebench masks`"):
+        run("detcon_b", text)
     first = photographs / "0.png"
     first.rename(tmp_path / "0.png")
     make(str(photographs), "grid", file, Options(cells=3), workers=1)

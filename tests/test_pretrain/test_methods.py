@@ -64,6 +64,19 @@ def test_moco_is_the_papers_loss_step_by_step(name, temperature):
     assert len(contrast.encoder.head.layers) == (1 if name == "moco_v1" else 3)
 
 
+def test_moco_v2_without_its_head_and_its_augmentation_is_moco_v1():
+    plain = {"mlp_head": False, "strong_augmentation": False}
+    old, new = build("moco_v1", queue_size=32), build("moco_v2", queue_size=32, temperature=0.07, **plain)
+    for first, second in zip(batch(old).images, batch(new).images, strict=True):
+        assert torch.equal(first, second)
+    assert torch.equal(old.loss(batch(old))["loss"], new.loss(batch(new))["loss"])
+    strong = build("moco_v2", queue_size=32)
+    for keyword in plain:
+        method = build("moco_v2", queue_size=32, **{keyword: False})
+        assert len(method.contrast.encoder.head.layers) == (1 if keyword == "mlp_head" else 3)
+        assert torch.equal(batch(method).images[0], batch(strong).images[0]) == (keyword == "mlp_head")
+
+
 def test_simclr_is_the_papers_loss_step_by_step():
     method = build("simclr")
     views = batch(method)
@@ -289,6 +302,14 @@ def test_droppos_switches_change_what_they_name():
     ):
         with pytest.raises(UsageError, match=message):
             build("droppos", "vit_tiny_patch16", **keywords)
+
+
+def test_vicregs_expander_goes_without_batch_norm_where_asked():
+    for wanted in (True, False):
+        layers = build("vicreg", dimension=32, expander_norm=wanted).encoder.head.layers
+        assert sum(isinstance(layer, torch.nn.BatchNorm1d) for layer in layers) == (2 if wanted else 0)
+        assert sum(isinstance(layer, torch.nn.Linear) for layer in layers) == 3
+    assert keywords_of(methods.load("vicreg"))["expander_norm"] is True
 
 
 def test_vicreg_weighs_its_terms():

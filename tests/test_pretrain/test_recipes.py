@@ -9,9 +9,9 @@ import pytest
 import torch
 from mmengine.registry import OPTIM_WRAPPERS
 
-from pretrain import backbones, methods
+from pretrain import backbones, methods, ranges
 from pretrain.errors import UsageError
-from pretrain.recipe import Recipe, keywords_of
+from pretrain.recipe import Recipe, keywords_of, parse
 from pretrain.schedule import optimizer, schedules
 from pretrain.settings import Settings
 
@@ -133,6 +133,22 @@ def test_biases_and_norms_neither_decay_nor_adapt_where_the_recipe_says_so():
     assert [len(group["params"]) for group in decays] == [4]
 
 
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_lars_adapts_whatever_is_not_excluded_without_weight_decay_too(decay_all):
+    model = torch.nn.Linear(3, 4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(2.0)
+    recipe = Recipe("test", epochs=1, optimizer="lars", lr=1.0, weight_decay=0.0, decay_all=decay_all)
+    lars = OPTIM_WRAPPERS.build(optimizer(model, recipe)).optimizer
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 5.0)
+    lars.step()
+    adapted = 2.0 - 0.001 * 2.0 / 5.0 * 5.0  # w - lr eta |w| / |g| g
+    torch.testing.assert_close(model.weight, torch.full((4, 3), adapted))
+    torch.testing.assert_close(model.bias, torch.full((4,), adapted if decay_all else 2.0 - 5.0))
+
+
 def test_a_run_of_an_older_version_goes_on_under_fields_that_came_later(tmp_path):
     chosen = methods.load("densecl").recipes["scenes"]
     Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 0).claim(tmp_path)
@@ -169,6 +185,15 @@ def test_the_weight_decay_follows_its_own_cosine():
     kept = rates(replace(recipe, end_weight_decay=None), 40, 100, "weight_decay")
     np.testing.assert_allclose(kept, 0.04)
     assert rates(recipe, 40, 100)[10] == pytest.approx(recipe.lr)  # the rate has its own
+
+
+def test_the_weight_decay_can_rise_from_zero_where_there_is_any():
+    recipe = Recipe("test", epochs=4, batch_size=10, weight_decay=0.0, end_weight_decay=0.4, decay_all=False)
+    found = rates(recipe, 40, 100, "weight_decay")
+    np.testing.assert_allclose(found, 0.2 * (1 - np.cos(np.pi * np.arange(40) / 40)), rtol=1e-5, atol=4e-7)
+    np.testing.assert_allclose(rates(recipe, 40, 100, "weight_decay", group=1), 0)  # biases
+    for never in (replace(recipe, end_weight_decay=None), replace(recipe, end_weight_decay=0.0)):
+        np.testing.assert_array_equal(rates(never, 40, 100, "weight_decay"), 0)
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "regnety_004", "vit_tiny_patch16"])
@@ -215,11 +240,22 @@ def test_the_step_schedule_and_the_warmup():
     assert found[-1] < 0.001
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
+def test_a_warmup_of_a_single_step_is_none(schedule):
+    recipe = Recipe("test", iterations=40, batch_size=32, lr=0.1, schedule=schedule, milestones=(9,), warmup_epochs=1)
+    none = replace(recipe, warmup_epochs=0)
+    for images in (17, 32, 47):  # steps of an epoch: 0.5 to 1.5
+        np.testing.assert_array_equal(rates(recipe, 40, images), rates(none, 40, images))
+    two = rates(recipe, 40, 64)
+    assert two[:2] == pytest.approx([1e-4, 0.1])
+    assert rates(recipe, 1, 2400) == pytest.approx([0.1])  # a warm-up that is cut to the run's only step
+
+
 def test_overrides_reach_the_recipe_then_the_method():
     kind = methods.load("densecl")
     typed = {"lr": "1", "epochs": "0.5", "clip_grad": "1.0", "grid": "7", "matching": "random"}
     typed["crop_scale"] = "0.5, 1"
-    recipe = kind.recipes["scenes"].with_overrides(typed, keywords_of(kind))
+    recipe = kind.recipes["scenes"].with_overrides(typed, kind)
     assert (recipe.lr, recipe.epochs, recipe.iterations, recipe.clip_grad) == (1.0, 0.5, None, 1.0)
     assert recipe.method["grid"] == 7
     assert recipe.method["matching"] == "random"
@@ -237,9 +273,74 @@ def test_overrides_reach_the_recipe_then_the_method():
         ({"batch_size": "0"}, "at least 1"),
         ({"layer_decay": "1.5"}, "above 0 and at most 1"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
+        ({"precision": "float16"}, "no precision 'float16'"),
+        ({"clip_grad": "foo"}, "clip_grad=foo should be of type float or None"),
+        ({"grid": "abc"}, "grid=abc should be of type int or None"),
+        ({"hidden": "True"}, "hidden=True should be of type int or None"),
+        ({"iterations": "2.5"}, "iterations=2.5 should be of type int or None"),
+        ({"betas": "(1, 2, 3)"}, r"betas=.* should be of type tuple\[float, float\]"),
+        ({"betas": "(0.9, 'x')"}, "betas="),
+        ({"milestones": "3"}, "milestones=3"),
+        ({"lr": "1e300"}, r"should be a finite number, of at most 1e\+30"),
+        ({"lr": "1e999"}, "lr=1e999 should be a finite number"),
+        ({"lr": "1" + "0" * 400}, "should be a finite number"),
+        ({"crop_scale": "(0.1, 1e999)"}, "should be a finite number"),
+        ({"crop_scale": "(2, 3)"}, r"crop_scale should be above 0 and at most 1; \(2.0, 3.0\) was given"),
+        ({"crop_scale": "(0.5, 0.2)"}, "a lower and an upper bound"),
+        ({"warmup_epochs": "-4"}, "^warmup_epochs should be at least 0; -4.0 was given"),
+        ({"epochs": "-1"}, "^epochs should be at least 0; -1.0 was given"),
+        ({"iterations": "-1"}, "^iterations should be at least 0; -1 was given"),
+        ({"lr": "-0.1"}, "^lr should be at least 0; -0.1 was given"),
+        ({"weight_decay": "-1"}, "^weight_decay should be at least 0"),
+        ({"end_weight_decay": "-1"}, "^end_weight_decay should be at least 0"),
+        ({"clip_grad": "0"}, "^clip_grad should be above 0"),
+        ({"sgd_momentum": "1"}, "^sgd_momentum should be at least 0 and below 1"),
+        ({"betas": "(0.9, 1.0)"}, "number of betas should be at least 0 and below 1"),
+        ({"ema_momentum": "7"}, "^ema_momentum should be at least 0 and at most 1; 7.0 was given"),
+        ({"temperature": "0"}, "^temperature should be above 0; 0.0 was given"),
+        ({"image_size": "0"}, "^image_size should be at least 1; 0 was given"),
+        ({"dimension": "0"}, "^dimension should be at least 1; 0 was given"),
+        ({"queue_size": "-5"}, "^queue_size should be at least 1"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_the_choices(typed, message):
     kind = methods.load("densecl")
     with pytest.raises(UsageError, match=message):
-        kind.recipes["scenes"].with_overrides(typed, keywords_of(kind))
+        kind.recipes["scenes"].with_overrides(typed, kind)
+
+
+def test_every_recipe_keeps_to_the_ranges():
+    for name in methods.names():
+        for recipe in methods.load(name).recipes.values():
+            recipe.check()
+
+
+def test_every_number_that_can_be_set_has_a_range_and_every_range_a_number():
+    known = set(Recipe.__dataclass_fields__)
+    for name in methods.names():
+        keywords = keywords_of(methods.load(name))
+        known |= keywords.keys()
+        for key, default in keywords.items():
+            parts = default if isinstance(default, tuple) else (default,)
+            if any(isinstance(part, int | float) and not isinstance(part, bool) for part in parts):
+                assert key in ranges.RANGES, key
+    assert ranges.RANGES.keys() <= known
+
+
+def test_values_are_read_as_their_annotation_says():
+    assert parse("epochs", "3", float, 0) == 3.0
+    assert parse("clip_grad", "None", float | None, 1.0) is None
+    assert parse("milestones", "[1, 2.5]", tuple[float, ...], ()) == (1.0, 2.5)
+    assert parse("directions", "('down',)", tuple[str, ...], ()) == ("down",)
+    assert parse("matching", "random", str, "backbone") == "random"
+
+
+def test_a_run_that_left_nothing_does_not_bind_the_next(tmp_path):
+    chosen = methods.load("densecl").recipes["scenes"]
+    Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 0).claim(tmp_path)
+    Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 1).claim(tmp_path, begun=False)
+    with pytest.raises(UsageError, match="seed is 1 there and 2 here"):
+        Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 2).claim(tmp_path)
+    (tmp_path / "settings.json").write_text('{"editor": "vim"}')
+    with pytest.raises(UsageError, match="does not hold a pretraining's settings"):
+        Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 1).claim(tmp_path, begun=False)

@@ -225,3 +225,46 @@ def test_supervised_learns_the_folders(photographs, tmp_path, monkeypatch):
     assert "grad_norm" in log.read_text()
     with pytest.raises(DensebenchError, match="labels"):
         run("supervised", photographs, tmp_path / "none", overrides=tiny)
+
+
+def test_a_diverged_run_leaves_no_checkpoint_and_the_folder_free(photographs, tmp_path):
+    wild = {**TINY, "optimizer": "sgd", "lr": "1e30", "weight_decay": "1e30", "warmup_epochs": "0"}
+    with pytest.raises(DensebenchError, match=r"tensors hold NaN or infinity, the first is .*: training diverged"):
+        run("densecl", photographs, tmp_path, overrides={**wild, "iterations": "1"})
+    with pytest.raises(DensebenchError, match="The loss is nan after 2 iterations: training diverged"):
+        run("densecl", photographs, tmp_path, overrides={**wild, "iterations": "2"})
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+    assert run("densecl", photographs, tmp_path, overrides={**TINY, "iterations": "1"}).is_file()
+    with pytest.raises(UsageError, match="holds another pretraining"):
+        run("densecl", photographs, tmp_path, overrides=TINY)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("densecl", {"precision": "float16"}, "no precision 'float16'"),
+        ("densecl", {"crop_scale": "(2, 3)"}, "crop_scale should be"),
+        ("densecl", {"matching": "bakbone"}, "no matching 'bakbone'"),
+        ("cpc", {"device_colours": "True"}, "patches"),
+        ("random", {"iterations": "3"}, "trains nothing"),
+        ("droppos", {}, "droppos trains the families vit; resnet18 is a resnet"),
+        ("densecl", {"lr": "1e999"}, "finite"),
+    ],
+)
+def test_what_can_be_refused_is_refused_before_anything_is_made(method, settings, message, photographs, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        run(method, photographs, tmp_path / "out", overrides=settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_first_step_that_is_refused_leaves_the_folder_free(photographs, tmp_path):
+    with pytest.raises(UsageError, match="Set batch_size to a multiple of batch_norm_groups"):
+        run("densecl", photographs, tmp_path, overrides={**TINY, "batch_norm_groups": "4"})
+    assert run("densecl", photographs, tmp_path, overrides={**TINY, "iterations": "1"}).is_file()
+
+
+def test_a_file_where_the_folder_should_be_is_named(photographs, tmp_path):
+    (tmp_path / "text.txt").write_text("hello")
+    for out in (tmp_path / "text.txt", tmp_path / "text.txt" / "deeper"):
+        with pytest.raises(DensebenchError, match=r"text\.txt is a file, not a folder"):
+            run("densecl", photographs, out)

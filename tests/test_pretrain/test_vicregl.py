@@ -260,6 +260,20 @@ def test_small_views_and_layer_norm_train_the_whole_network():
     assert not any(isinstance(layer, nn.BatchNorm1d) for layer in heads)
 
 
+def test_a_convnext_drops_paths_in_training_and_a_resnet_has_none():
+    kind = methods.load("vicregl")
+    convnext, resnet = backbones.build("convnext_tiny"), backbones.build("resnet18")
+    kind(convnext, dimension=8, local_dimension=8)
+    kind(resnet, dimension=8, local_dimension=8)
+    found = [block.drop_path.drop_prob for stage in convnext._stages() for block in stage.blocks]
+    np.testing.assert_allclose(found, np.linspace(0, 0.1, 18))
+    assert not any(
+        "drop_path" in name and module.__class__.__name__ == "DropPath" for name, module in resnet.named_modules()
+    )
+    kind(convnext, dimension=8, local_dimension=8, drop_path=0.3)
+    assert convnext._stages()[3].blocks[-1].drop_path.drop_prob == pytest.approx(0.3)
+
+
 def test_keywords_have_the_papers_defaults():
     method = methods.load("vicregl")(backbones.build("resnet18"))
     shapes = [tuple(layer.weight.shape) for layer in (*method.expander[::3], *method.local_projector[::3])]

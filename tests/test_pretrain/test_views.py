@@ -1,5 +1,7 @@
 """Views: their geometry really maps pixels, and their colours are torchvision's."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from pretrain.views.crop import crop, random_box
 from pretrain.views.normalise import MEAN, STD, normalise
 from pretrain.views.patches import MaskedPatches
 from pretrain.views.resize import shrink_little, shrinks_little
-from pretrain.views.sample import RandomViews, View, byol_views, multi_crop, twice
+from pretrain.views.sample import RandomViews, View, byol_views, dino_views, multi_crop, twice
 
 
 def photograph(height=90, width=120, seed=0):
@@ -214,6 +216,18 @@ def test_small_views_are_blurred_in_proportion():
     assert widest(112) == pytest.approx(share, abs=0.02)
     always["blur_size"] = 112  # now sigma is 2 pixels of the small view, a share twice as large
     assert widest(112) == pytest.approx(2 * share, abs=0.02)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(112, 1.0), (224, 2.0), (384, 2.0), (512, 2.0)])
+def test_large_views_are_blurred_by_as_many_pixels(size, expected):
+    view = View(size, blur_probability=1.0, blur_sigma=(2.0, 2.0))
+    assert view.draw_colours(size, np.random.default_rng(0)).sigma == pytest.approx(expected)
+    large, _, small = dino_views(size, (0.4, 1.0), size // 2, (0.1, 0.4), 1).views  # all views by as many pixels
+    sigmas = {
+        replace(one, blur_probability=1.0).draw_colours(one.image_size, np.random.default_rng(0)).sigma
+        for one in (large, small)
+    }
+    assert max(sigmas) == pytest.approx(min(sigmas))
 
 
 def test_solarisation_is_torchvisions():
