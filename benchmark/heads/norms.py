@@ -33,8 +33,9 @@ def calibrate(runner: Any, places: Mapping[str, str], images: int) -> None:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     norms = [norm for module in trunk_modules(model, places) for norm in _norms(module)]
     model.eval()
+    loader = runner.train_dataloader
     inside = all(place.startswith("backbone.") for place in places.values())
-    _average(norms, feature_maps(model, runner.train_dataloader, images) if inside else _losses(runner, images))
+    _average(norms, feature_maps(model, loader, images) if inside else _losses(runner, _of_one_pass(loader, images)))
     for norm in norms:
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.zero_()
@@ -56,33 +57,35 @@ def precise(runner: Any, places: Mapping[str, str], iterations: int, *, frozen: 
     model.train()
     for module in trunk_modules(model, places) if frozen else []:
         module.eval()
-    loader = runner.train_dataloader
-    images = iterations * loader.batch_size
-    _average([norm for norm in _norms(model) if norm.training], _losses(runner, images, most=images))
+    _average([norm for norm in _norms(model) if norm.training], _losses(runner, iterations))
 
 
 def feature_maps(model: Any, loader: Any, images: int) -> Iterator[tuple[Tensor, ...]]:
     """Yield the backbone's feature maps for batches of at most `images` training images, one pass at most."""
-    for batch in _batches(loader, images, len(loader.dataset)):
+    for batch in _batches(loader, _of_one_pass(loader, images)):
         yield model.backbone(model.data_preprocessor(batch, True)["inputs"])
 
 
-def _losses(runner: Any, images: int, most: int | None = None) -> Iterator[None]:
+def _of_one_pass(loader: Any, images: int) -> int:
+    """Return how many batches hold so many images, or all that there are; at least one."""
+    return max(1, min(images, len(loader.dataset)) // int(loader.batch_size))
+
+
+def _losses(runner: Any, batches: int) -> Iterator[None]:
     """Take the forward half of training steps, each of which draws what a step of the run draws."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    loader = runner.train_dataloader
     with runner.optim_wrapper.optim_context(runner.model):
-        for step, batch in enumerate(_batches(loader, images, most or len(loader.dataset))):
+        for step, batch in enumerate(_batches(runner.train_dataloader, batches)):
             seed_globals(np.random.default_rng([runner.seed, step, runner.rank, 2]))
             model(**model.data_preprocessor(batch, True), mode="loss")
             yield
 
 
-def _batches(loader: Any, images: int, most: int) -> Iterator[Any]:
+def _batches(loader: Any, count: int) -> Iterator[Any]:
     """Yield the first batches of the training stream, from its beginning on."""
     loader.sampler.skip(0)
     with torch.no_grad():
-        yield from islice(iter(loader), max(1, min(images, most) // loader.batch_size))
+        yield from islice(iter(loader), count)
 
 
 def _norms(module: nn.Module) -> list[_BatchNorm]:

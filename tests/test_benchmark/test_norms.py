@@ -111,6 +111,31 @@ def data(tmp_path_factory):
     return scenes.write(tmp_path_factory.mktemp("data") / "scenes", 12, 4, 0, size=96, workers=1)
 
 
+def test_difficult_objects_are_trained(data):
+    """Read by the data set that the task trains on: without the transform mmdet would set them apart."""
+    from mmengine.registry import DATASETS, DefaultScope
+
+    import benchmark.finetune  # noqa: F401 (registers the transforms)
+    from benchmark import data_spec, datasets, manifest, protocol, task
+
+    one = task.load("voc_det_c4_24k.demo")
+    steps = protocol.fill(one.protocol["train_pipeline"], one.protocol["values"], one.name, partly=True)
+    spec = data_spec.read(data)
+    found = manifest.read(spec, one.data)
+    counts = {}
+    for name, pipeline in (("all", steps), ("apart", [step for step in steps if step["type"] != "KeepDifficult"])):
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            built = DATASETS.build(datasets.config(spec, found, "train", pipeline))
+            samples = [built[number]["data_samples"] for number in range(len(built))]
+        counts[name] = [sum(map(len, kind)) for kind in _boxes(samples)]
+    assert counts["apart"][1] > 0  # the scenes have some
+    assert counts["all"] == [sum(counts["apart"]), 0]
+
+
+def _boxes(samples):
+    return [one.gt_instances for one in samples], [one.ignored_instances for one in samples]
+
+
 def test_a_frozen_random_c4_detector_has_statistics_everywhere(data, tmp_path):
     """Res5 sees regions, with the box head's norm behind it, and precise statistics leave it alone."""
     found = {}
