@@ -16,7 +16,7 @@ from benchmark.certificate import Certificate, StageParity
 from benchmark.quiet import quiet
 from benchmark.source import Source
 from pretrain import checkpoint
-from pretrain.errors import unknown
+from pretrain.errors import one_line, unknown
 
 Target = Literal["mmdet", "mmseg"]
 TARGETS = ("mmdet", "mmseg")
@@ -86,7 +86,7 @@ def certify(
             rows = parity.compare(source, target, state, family, size)
             reasons += parity.failures(rows)
         except (RuntimeError, ValueError) as error:
-            reasons.append(f"The feature maps could not be compared: {' '.join(str(error).split())}")
+            reasons.append(f"The feature maps could not be compared: {one_line(error)}")
     certificate = Certificate(
         format=source.format,
         arch=source.arch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ What else it has (layer scales, registers, the eps of its norms) belongs to its 
 """
 COMPARABLE = ["model", "train_pipeline", "test_pipeline", "optimizer", "schedule", "evaluator", "test_batch_size"]
 OPTIONAL = ["paramwise"]  # blocks that not every task has
+_START_METHOD = "fork" if sys.platform == "linux" else "spawn"  # of a loader's workers; macOS's threads do not fork
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def _surroundings(seed: int) -> dict[str, Any]:
             "vis_backends": [{"type": "LocalVisBackend"}, {"type": "TensorboardVisBackend"}],
         },
         "randomness": {"seed": seed},
-        "env_cfg": {"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+        "env_cfg": {"mp_cfg": {"mp_start_method": _START_METHOD, "opencv_num_threads": 0}},
     }
 
 

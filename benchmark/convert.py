@@ -60,7 +60,8 @@ def convert(
             f"{path} is of another architecture: found {source.arch}, expected {arch}.",
             "Drop --arch to take it for what it is, or name the file that you mean.",
         )
-    known, suspicions = _published_as(path, source.arch) if source.format == "torchvision" else (None, [])
+    whole = source.format == "torchvision" and path.is_file()  # a folder of the hub is none of torchvision's files
+    known, suspicions = _published_as(path, source.arch) if whole else (None, [])
     return certify(source, to=to, allow_untrained=allow_untrained, known_file=known, suspicions=suspicions)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from benchmark import data_spec, manifest, task
 from pretrain.errors import DensebenchError
+from pretrain.unreadable import UNREADABLE
 
 LABEL_IMAGES = ("voc_seg", "cityscapes_seg", "nyu_depth")  # data whose labels are one image each
 NO_CLASS = 255
@@ -29,7 +30,7 @@ def _is_damaged(path: Path) -> bool:
     try:
         with Image.open(io.BytesIO(path.read_bytes())) as image:
             image.load()
-    except (OSError, ValueError, SyntaxError):
+    except UNREADABLE:
         return True
     return False
 
@@ -63,7 +64,7 @@ def _fault(image: Path, label: Path, classes: int) -> str:
             if pixels.mode not in ("L", "P"):
                 return f"is no map of class indices, but of the mode {pixels.mode}"
             strange = [value for value, count in enumerate(pixels.histogram()[:NO_CLASS]) if count and value >= classes]
-    except (OSError, ValueError, SyntaxError):
+    except UNREADABLE:
         return "is not a readable image"
     return f"has the class {strange[0]}, but there are {classes} classes, from 0" if strange else ""
 

@@ -71,7 +71,7 @@ class DataSpec:
     """A data root and how its data sets differ from the official ones.
 
     Attributes:
-        root: The folder that holds `VOCdevkit/ coco/ cityscapes/ nyu/`.
+        root: The folder that holds `VOCdevkit/ coco/ cityscapes/ nyu/`, resolved.
         name: The data's name in records ("official" without a specification).
         sections: One section a data set, as in `OFFICIAL`.
         generator: How embedded data was made, where it was.
@@ -104,6 +104,7 @@ def read(root: Path, specification: Path | None = None) -> DataSpec:
             "Name the folder that holds VOCdevkit, coco, cityscapes or nyu, or make data with "
             f"`densebench data scenes {'FOLDER' if root.exists() else root}`.",
         )
+    root = root.resolve()  # a loader's paths and the manifest's are compared as text
     path = specification or root / "densebench.json"
     if specification is None and not path.is_file():
         return DataSpec(root, "official", {})

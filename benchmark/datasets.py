@@ -51,7 +51,7 @@ def _voc_boxes(spec: DataSpec, section: Config, splits: list[str], common: Confi
             {
                 "type": "mmdet.VOCDataset",
                 "data_root": str(spec.root / "VOCdevkit"),
-                "ann_file": str(manifest.voc_list(spec.root, split, "Main").resolve()),
+                "ann_file": str(manifest.voc_list(spec.root, split, "Main")),
                 "data_prefix": {"sub_data_root": f"{year}/"},
                 "filter_cfg": {"filter_empty_gt": True},
                 **common,
@@ -63,8 +63,8 @@ def _voc_boxes(spec: DataSpec, section: Config, splits: list[str], common: Confi
 def _coco(spec: DataSpec, section: Config, split: str, common: Config) -> Config:
     return {
         "type": "mmdet.CocoDataset",
-        "ann_file": str(manifest.coco_annotations(spec.root, split).resolve()),
-        "data_prefix": {"img": str((spec.root / "coco" / split).resolve())},
+        "ann_file": str(manifest.coco_annotations(spec.root, split)),
+        "data_prefix": {"img": str(spec.root / "coco" / split)},
         "filter_cfg": {"filter_empty_gt": True},
         **common,
     }
@@ -77,7 +77,7 @@ def _voc_masks(spec: DataSpec, section: Config, splits: list[str], common: Confi
         parts.append(
             {
                 "type": "mmseg.BaseSegDataset",  # its VOC class knows the official classes only
-                "ann_file": str(manifest.voc_list(spec.root, split, "Segmentation").resolve()),
+                "ann_file": str(manifest.voc_list(spec.root, split, "Segmentation")),
                 "data_prefix": {
                     "img_path": str(year / "JPEGImages"),
                     "seg_map_path": str(year / section["labels"]),

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmark import convert, destination, outlet
 from benchmark.certificate import Certificate
 from pretrain.errors import DensebenchError
+from pretrain.files import drafted
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,14 @@ def export(
             f"{to} has no {backbone.arch} with {traits}: it would load the tensors and compute other features.",
             "densebench itself takes the file to mmdet and mmseg as it is.",
         )
-    notes = target.write(out, backbone)
-    written = out / "model.safetensors" if out.is_dir() else out
-    back = convert.require(convert.convert(written, allow_untrained=allow_untrained))
-    if (back.certificate.format, back.certificate.digest) != (target.FORMAT, backbone.certificate.digest):
-        raise DensebenchError(f"{out} was written, but is read back as another network.", "Please report it.")
+    with drafted(out) as draft:
+        notes = [note.replace(str(draft), str(out)) for note in target.write(draft, backbone)]
+        written = draft / "model.safetensors" if draft.is_dir() else draft
+        back = convert.require(convert.convert(written, allow_untrained=allow_untrained))
+        if (back.certificate.format, back.certificate.digest) != (target.FORMAT, backbone.certificate.digest):
+            raise DensebenchError(
+                f"{out} was not written: it would be read back as another network.", "Please report it."
+            )
     if (back.mean, back.std, back.channel_order) != (backbone.mean, backbone.std, backbone.channel_order):
         mean, std = ([round(value, 3) for value in values] for values in (backbone.mean, backbone.std))
         notes.append(

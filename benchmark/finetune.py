@@ -26,7 +26,7 @@ from benchmark.convert import Backbone
 from benchmark.heads.norms import precise
 from benchmark.heads.trunk import TrunkHook
 from pretrain.engine import guard, sampling  # noqa: F401 (registers the hooks)
-from pretrain.engine.launch import build_runner, train
+from pretrain.engine.launch import build_runner, is_main_process, train
 from pretrain.engine.precision import AutocastOptimWrapper  # noqa: F401
 from pretrain.engine.progress import ProgressHook
 from pretrain.engine.state import StateHook
@@ -98,7 +98,7 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
     with contextlib.redirect_stdout(io.StringIO()):
         _ = runner.test_loop  # builds the data set; pycocotools reports its reading
     metrics = runner.test()
-    if job.keep_model:
+    if job.keep_model and is_main_process():
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         with replacing(job.folder / "model.pth") as temporary:
             torch.save(model.state_dict(), temporary)

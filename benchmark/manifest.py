@@ -7,7 +7,6 @@ import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +68,7 @@ def read(spec: DataSpec, data: str) -> Manifest:
     Raises:
         DensebenchError: A list or annotation names a file that is missing, or a label names an unknown class.
     """
-    return _read(spec.root.resolve(), spec.name, json.dumps(spec.section(data), sort_keys=True), data)
-
-
-@cache
-def _read(root: Path, name: str, section_text: str, data: str) -> Manifest:
-    section = json.loads(section_text)
+    root, section = spec.root, spec.section(data)
     readers: dict[str, Callable[[Path, dict[str, Any], Any], Split]] = {
         "voc_det": _voc_boxes,
         "coco_det": _coco,
@@ -88,7 +82,7 @@ def _read(root: Path, name: str, section_text: str, data: str) -> Manifest:
     official = section["images"]
     partial = len(train.images) < official["train"] or len(test.images) < official["test"]
     classes = tuple(section.get("classes", ()))
-    return Manifest(data, name, classes, train, test, partial)
+    return Manifest(data, spec.name, classes, train, test, partial)
 
 
 # What every entry of a COCO file must have, as mmdet reads it.

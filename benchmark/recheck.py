@@ -13,7 +13,7 @@ from benchmark import backbones
 from benchmark.certificate import THRESHOLD, Certificate
 from benchmark.restated import stated
 from pretrain import checkpoint, tensor_file
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, one_line
 
 _LARGEST_RECORD = 1 << 26  # bytes
 
@@ -81,7 +81,7 @@ def _record(path: Path) -> Recheck:
     except FileNotFoundError as error:
         raise DensebenchError(f"There is no file {path}.") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DensebenchError(f"{path} is no record that can be read: {' '.join(str(error).split())}.") from error
+        raise DensebenchError(f"{path} is no record that can be read: {one_line(error)}.") from error
     values = record["certificate"]
     if values is None:
         raise DensebenchError(f"{path} is a record without a certificate.")

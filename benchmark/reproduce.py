@@ -20,11 +20,27 @@ COLUMNS = [
     *("table", "task", "method", "recipe", "pretrain_data", "epochs"),
     *("architecture", "metric", "value", "source"),
 ]
-# Where a data set's training images lie, and what stands for it at the end of a checkpoint's `data`.
 _IMAGENET = ("imagenet", "imagenet1k", "ilsvrc2012")
-FOLDERS = {
-    "ImageNet-1k": ("DATA/imagenet/train", (*_IMAGENET, *(f"{name}/train" for name in _IMAGENET))),
-    "COCO train2017": ("DATA/coco/train2017", ("train2017",)),
+
+
+@dataclass(frozen=True)
+class Images:
+    """The training images of a data set.
+
+    Attributes:
+        folder: Where they lie.
+        names: What stands for them at the end of a checkpoint's `data`.
+        count: How many there are.
+    """
+
+    folder: str
+    names: tuple[str, ...]
+    count: int
+
+
+IMAGES = {
+    "ImageNet-1k": Images("DATA/imagenet/train", (*_IMAGENET, *(f"{name}/train" for name in _IMAGENET)), 1_281_167),
+    "COCO train2017": Images("DATA/coco/train2017", ("train2017",), 118_287),
 }
 
 
@@ -156,7 +172,7 @@ def agrees(row: Printed, record: Record) -> bool:
     pretraining = record.pretraining
     return (
         f"{record.method}/{pretraining.get('recipe')}" == row.recipe
-        and _same_data(row.pretrain_data, str(pretraining.get("data", "")))
+        and _same_data(row.pretrain_data, str(pretraining.get("data", "")), pretraining.get("images"))
         and _same_epochs(row.epochs, pretraining.get("epochs"))
     )
 
@@ -176,7 +192,7 @@ def commands(gaps: Iterable[Printed]) -> str:
                 continue
             out = f"runs/pretrain/{row.recipe.replace('/', '-')}-{row.architecture}"
             changes = "".join(f" --set {setting}" for setting in settings.split("+") if setting)
-            images, _ = FOLDERS[row.pretrain_data]
+            images = IMAGES[row.pretrain_data].folder
             lines[
                 f"densebench pretrain {row.method} --arch {row.architecture} --images {images} "
                 f"--recipe {recipe}{changes} --out {out}"
@@ -189,15 +205,17 @@ def commands(gaps: Iterable[Printed]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _same_data(printed: str, recorded: str) -> bool:
-    _, ends = FOLDERS.get(printed, ("", ()))
+def _same_data(printed: str, recorded: str, count: object) -> bool:
+    """Compare name and number of the images; a part of ImageNet is not ImageNet."""
+    images = IMAGES[printed]
     parts = [re.sub(r"[^a-z0-9]", "", part.lower()) for part in recorded.split("/")]
-    return recorded == printed or any(parts[-len(end.split("/")) :] == end.split("/") for end in ends)
+    named = recorded == printed or any(parts[-len(name.split("/")) :] == name.split("/") for name in images.names)
+    return named and count == images.count
 
 
 def _same_epochs(printed: str, recorded: object) -> bool:
-    """Compare epochs where the paper prints them."""
+    """Compare epochs where the paper prints them; a run has a whole number of steps, and so nearly as many."""
     try:
-        return math.isclose(float(printed), float(str(recorded)))
+        return math.isclose(float(printed), float(str(recorded)), rel_tol=1e-3)
     except ValueError:
         return not printed.replace(".", "").isdigit()

@@ -106,13 +106,13 @@ def run_tasks(
     for one in chosen:
         protocol.protocol_of(one, request.mode, request.overrides or {})
     spec = data_spec.read(request.data_root, request.data_spec)
-    found = {one.name: manifest.read(spec, one.data) for one in chosen}
+    found = {data: manifest.read(spec, data) for data in dict.fromkeys(one.data for one in chosen)}
     records = []
     for one in chosen:
-        skip = tuple(unreadable(found[one.name].train.images)) if request.skip_unreadable else ()
+        skip = tuple(unreadable(found[one.data].train.images)) if request.skip_unreadable else ()
         for seed in seeds:
             backbone = _backbone(one, checkpoint, seed, request)
-            run = _Run(one, found[one.name], spec, backbone, seed, checkpoint, request, skip)
+            run = _Run(one, found[one.data], spec, backbone, seed, checkpoint, request, skip)
             records.append(run.record(on_event))
     return records
 
@@ -279,7 +279,7 @@ class _Run:
             headline=self.task.metrics[0].key,
             metric_info={key: {"label": m.label, "scale": m.scale} for key, m in described.items()},
             pretraining={
-                **{key: meta[key] for key in ("recipe", "data", "epochs") if key in meta},
+                **{key: meta[key] for key in ("recipe", "data", "images", "epochs") if key in meta},
                 "input": self._input,
             },
             partial=self.found.partial or bool(self.skip),

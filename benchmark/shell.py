@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from pretrain.errors import DensebenchError, UsageError, unknown
+from pretrain.errors import DensebenchError, UsageError, one_line, unknown
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 LISTS = {"--seeds": r"\d[\d,]*", "--set": r"[\w.]+=.*", "--methods": r"[^-].*", "--tasks": r"[^-].*"}
@@ -134,7 +134,7 @@ def perform(app: typer.Typer, arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        reason = (str(error).strip() or "no message").splitlines()[0]
+        reason = one_line(error)
         mend = "This is not expected: add --debug to see where it comes from."
         return _complain(f"{type(error).__name__}: {reason}", mend, FAILED)
     if status == INTERRUPTED:

@@ -11,6 +11,11 @@ from pretrain.errors import DensebenchError, unknown
 FOLDER = Path(__file__).resolve().parent.parent / "transfer_configs"
 KINDS = ("detection", "segmentation", "depth")
 SIZES = ("small", "demo")
+NEEDED = (
+    *("model", "trunk", "train_pipeline", "test_pipeline", "optimizer", "evaluator", "values", "precision"),
+    *("test_batch_size", "schedule.iterations", "schedule.batch_size", "schedule.policy"),
+    *("benchmark.kind", "benchmark.data", "benchmark.metrics", "benchmark.precise_bn"),
+)
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,10 @@ def load(name: str) -> Task:
         raise unknown("task", name, names())
     path = FOLDER / f"{name}.py"
     protocol = Config.fromfile(path).to_dict()
-    for block in ("model", "trunk", "train_pipeline", "test_pipeline", "optimizer", "schedule", "evaluator"):
-        if block not in protocol:
-            raise DensebenchError(f"{path} has no block '{block}', which every task must have.")
+    for needed in NEEDED:
+        block, _, entry = needed.rpartition(".")
+        if entry not in (protocol.get(block, {}) if block else protocol):
+            raise DensebenchError(f"{path} has no '{needed}', which every task must have.", "Look at another's file.")
     if protocol["benchmark"]["kind"] not in KINDS:
         raise DensebenchError(f"{path} names the kind '{protocol['benchmark']['kind']}', not one of {KINDS}.")
     return Task(name, protocol)

@@ -26,7 +26,8 @@ SEAL = "densebench_sha256"  # and the sha256 of that text, since safetensors fil
 class Meta:
     """What a backbone's tensors do not say themselves.
 
-    `mean` and `std` are in units of 0..255, in `channel_order`. `save` fills `sha256`, the tensors' digest.
+    `mean` and `std` are in units of 0..255, in `channel_order`; `images` is the number of training images. `save` fills
+    `sha256`, the tensors' digest.
     """
 
     arch: str
@@ -37,6 +38,7 @@ class Meta:
     seed: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    images: int | None = None
     channel_order: str = "RGB"
     commit: str = ""
     versions: dict[str, str] = field(default_factory=dict)

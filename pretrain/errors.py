@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable
 
 MOST_CHOICES = 40  # of longer lists only the closest are shown
@@ -31,6 +32,11 @@ class UsageError(DensebenchError):
     """The command was typed wrongly (exit status 2)."""
 
     status = 2
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception says in one line of at most 200 characters; its type where it says nothing."""
+    return textwrap.shorten(str(error), 200, placeholder=" ...") or type(error).__name__
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:

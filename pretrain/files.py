@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +34,33 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` and of its suffix, for a file or a folder of files; at a good end they take its place.
+
+    A folder's files replace those of their names in `path`; whatever else lies there stays. When the block fails, the
+    draft is removed and `path` stays.
+
+    Raises:
+        DensebenchError: The place cannot be written.
+    """
+    draft = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield draft
+        if draft.is_dir():
+            path.mkdir(parents=True, exist_ok=True)
+            for file in draft.iterdir():
+                file.replace(path / file.name)
+        else:
+            draft.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def unwritable(path: Path, error: OSError) -> DensebenchError:

@@ -41,6 +41,7 @@ class Learner(nn.Module):
         with optim_wrapper.optim_context(self):
             losses = self(**self.data_preprocessor(data, training=True))
         loss, logged = self.parse_losses(losses)
+        optim_wrapper.resting = self.method.resting()
         optim_wrapper.update_params(loss)
         return logged
 

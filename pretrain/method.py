@@ -64,8 +64,13 @@ class Views:
         images = [image.contiguous(memory_format=torch.channels_last) for image in moved["images"]]
         return replace(self, **{**moved, "images": images})
 
+    def pin_memory(self) -> Views:
+        """Return the views in page-locked memory; the loader calls it, so that copies to a GPU need not wait."""
+        return replace(self, **{item.name: _map(getattr(self, item.name), Tensor.pin_memory) for item in fields(self)})
+
 
 Augment = Callable[[Sample, np.random.Generator], Views]
+Collate = Callable[[Sequence[Views]], Views]
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,10 @@ class Method(nn.Module):
         """Do what comes before a step (EMA, schedules); `progress` runs from 0 to 1."""
         return
 
+    def resting(self) -> Sequence[nn.Parameter]:
+        """Return the parameters that the coming step leaves as they are: no gradient, no decay, no moments."""
+        return ()
+
     @torch.no_grad()
     def features(self, views: Views) -> Tensor:
         """Return the backbone's mean features of the first view, (B, C), by which collapse is recognised."""
@@ -140,9 +149,9 @@ class Method(nn.Module):
         backbone.train(training)
         return features
 
-    def collate(self, views: Sequence[Views]) -> Views:
-        """Join samples' views into a batch."""
-        return stack(views)
+    def collate(self) -> Collate:
+        """Return what joins samples' views into a batch: picklable, run in the workers."""
+        return stack
 
     def export(self) -> nn.Module:
         """Return the backbone worth saving; a part of this module, not a copy."""

@@ -18,7 +18,9 @@ DISTRIBUTIONS = (
     "onedl-mmcv",
     "onedl-mmdetection",
     "onedl-mmsegmentation",
+    "onedl-mmpretrain",
     "numpy",
+    "pillow",
     "opencv-python-headless",
     "pycocotools",
 )
@@ -26,16 +28,10 @@ DISTRIBUTIONS = (
 
 def commit() -> str:
     """Return this project's git commit, with "-dirty" where files differ from it; "" outside a clone."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-        "--exclude=*",
-    ]
+    clone = Path(__file__).resolve().parent.parent
+    if not (clone / ".git").exists():  # installed: git would answer for whatever clone lies around the packages
+        return ""
+    command = ["git", "-C", str(clone), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -72,12 +72,12 @@ class Settings:
             return
         try:
             stored = json.loads(file.read_text())
-            later = [item for item in dataclasses.fields(Recipe) if item.name not in stored["recipe"]]
+            later = {item.name: item.default for item in dataclasses.fields(Recipe)}  # that a newer version brought
+            stored["recipe"] = later | stored["recipe"]
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{file} does not hold a pretraining's settings.", "Choose another --out, or remove that folder."
             ) from error
-        stored["recipe"] |= {item.name: item.default for item in later}  # fields that a newer version brought
         if not begun:
             _write(file, mine)
             return

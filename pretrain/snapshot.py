@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, one_line
 
 if TYPE_CHECKING:
     from pretrain.tensor_file import Contents
@@ -79,7 +79,7 @@ def _json(path: Path) -> dict[str, Any]:
             raise ValueError("it is far too large")
         found = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
-        raise DensebenchError(f"{path} is no JSON that can be read: {' '.join(str(error).split())}.") from error
+        raise DensebenchError(f"{path} is no JSON that can be read: {one_line(error)}.") from error
     if not isinstance(found, dict):
         raise DensebenchError(f"{path} holds a {type(found).__name__}; an object was expected.")
     return found

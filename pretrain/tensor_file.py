@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pretrain.archive import Archive
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, one_line
 from pretrain.numpy_file import MAGIC, read_npy, read_npz
 from pretrain.pickle_file import plain, printable, read_pickle
 from pretrain.safetensors_file import LARGEST_HEADER, read_safetensors
@@ -170,6 +170,6 @@ def _mapped(tree: Any) -> Any:
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> DensebenchError:
-    words = printable(" ".join(str(error).split()))[:200] or type(error).__name__
+    words = printable(one_line(error))
     what = f"a {kind} file" if kind != "pickle" else "a checkpoint of arrays"
     return DensebenchError(f"{path} is truncated, damaged or not {what} ({words}).", "Copy it anew.")

@@ -100,6 +100,11 @@ def pretrain(
         "" if store is None else json.dumps(store.settings, sort_keys=True),
     )
 
+    if chosen.trains and not settings.steps:
+        raise UsageError(
+            f"{chosen.epochs:g} epochs of {settings.images} images are no step of {chosen.batch_size} images.",
+            "Set more epochs, or a smaller batch_size.",
+        )
     backbone = backbones.build(arch, seed)
     if backbone.layout.family not in kind.families:
         raise UsageError(
@@ -108,7 +113,7 @@ def pretrain(
         )
     seed_globals(np.random.default_rng([seed]))
     model = kind(backbone, **kind.data_keywords(source.labels), **chosen.method)
-    augment = _augmentation(model, chosen) if settings.steps > 0 else None
+    augment = _augmentation(model, chosen) if chosen.trains else None
     file = out / CHECKPOINT
     with claim(file) if launch.is_main_process() else nullcontext():
         if launch.is_main_process():
@@ -179,7 +184,7 @@ def _train(
     runner = Runner(
         model=learner,
         work_dir=str(out),
-        train_dataloader=loader(dataset, learner.method.collate, recipe.batch_size // ranks, workers, on_gpu),
+        train_dataloader=loader(dataset, learner.method.collate(), recipe.batch_size // ranks, workers, on_gpu),
         train_cfg={"by_epoch": False, "max_iters": settings.steps},
         optim_wrapper=optimizer(learner, recipe),
         param_scheduler=schedules(recipe, settings.steps, settings.images),
@@ -220,6 +225,7 @@ def _meta(settings: Settings, learner: Learner, skipped: int) -> checkpoint.Meta
         method=settings.method,
         recipe=settings.variant,
         data=settings.data + note,
+        images=settings.images,
         epochs=settings.epochs,
         seed=settings.seed,
         mean=MEAN,

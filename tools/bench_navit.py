@@ -50,7 +50,7 @@ def drawn(method: Method, batch: int, seed: int) -> PackedViews:
     """Draw the views of a batch, packed."""
     generator, augment = np.random.default_rng(seed), method.views()
     images = [np.zeros((*SHAPES[index % 2], 3), np.uint8) for index in range(batch)]
-    views = method.collate([augment(Sample(image, index), generator) for index, image in enumerate(images)])
+    views = method.collate()([augment(Sample(image, index), generator) for index, image in enumerate(images)])
     assert isinstance(views, PackedViews)
     noise = torch.randn(views.images[0].shape, generator=torch.Generator().manual_seed(seed))
     return dataclasses.replace(views, images=[noise])

@@ -13,7 +13,8 @@ from mmengine.registry import TRANSFORMS
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, one_line
+from pretrain.unreadable import UNREADABLE
 
 
 @TRANSFORMS.register_module()
@@ -29,9 +30,9 @@ class LoadImage(BaseTransform):
         try:
             with Image.open(io.BytesIO(path.read_bytes())) as image:
                 pixels = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
+        except UNREADABLE as error:
             raise DensebenchError(
-                f"{path} is not a readable image: {error}.",
+                f"{path} is not a readable image: {one_line(error)}.",
                 "Restore it, or leave such images out with --skip-unreadable.",
             ) from error
         results["img"] = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)

@@ -22,8 +22,14 @@ from pretrain.errors import DensebenchError
 
 
 def placed(name: str, places: Mapping[str, str]) -> str:
-    """Return where a protocol puts the trunk's tensor `name`: the longest matching prefix decides."""
-    prefix = max((prefix for prefix in places if name.startswith(prefix)), key=len)
+    """Return where a protocol puts the trunk's tensor `name`: the longest matching prefix decides.
+
+    Raises:
+        DensebenchError: No prefix matches.
+    """
+    prefix = max((prefix for prefix in places if name.startswith(prefix)), key=len, default=None)
+    if prefix is None:
+        raise DensebenchError(f"The protocol has no place for the trunk's '{name}', only for {', '.join(places)}.")
     return places[prefix] + name[len(prefix) :]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pretrain.errors import DensebenchError
+from pretrain.files import replacing
 
 Picture = NDArray[np.uint8]
 CELL = 320
@@ -46,8 +47,8 @@ def sheet(root: Path, out: Path, count: int = 6) -> Path:
             "Make one with `densebench data scenes DIR`.",
         ) from error
     picture = np.vstack([_head(), *rows])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+    with replacing(out) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
     return out
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from torch.utils.data import DataLoader, Dataset
 
 from pretrain.data.images import Images
 from pretrain.engine.launch import quiet_worker
 from pretrain.engine.sampling import KeyedSampler, generator
-from pretrain.method import Augment, Views
+from pretrain.method import Augment, Collate, Views
 
 
 class Augmented(Dataset[Views]):
@@ -35,7 +33,7 @@ class Augmented(Dataset[Views]):
 
 def loader(
     dataset: Augmented,
-    collate: Callable[[Sequence[Views]], Views],
+    collate: Collate,
     batch_size: int,
     workers: int,
     pin_memory: bool,

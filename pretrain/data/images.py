@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from pretrain.data import jpeg
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, one_line
 from pretrain.masks.store import Store
 from pretrain.method import Labels, Sample
+from pretrain.unreadable import UNREADABLE
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff"})
 SPEC = "densebench.json"
@@ -41,7 +42,7 @@ class Source:
 
 
 def find(images: str) -> Source:
-    """Find the images at `images`: one place, or several joined by ':'.
+    """Find the images at `images`: one place, or several joined by ':' (by ';' on Windows).
 
     A place is a folder (searched recursively; its subfolders are classes when every image lies in one), a
     text file with one path a line (relative to the file's folder), or a data root with a densebench.json
@@ -50,7 +51,8 @@ def find(images: str) -> Source:
     Raises:
         DensebenchError: A place or a listed file does not exist, or there is no image.
     """
-    sources = [_find(Path(place)) for place in images.split(os.pathsep) if place]
+    places = [images] if Path(images).exists() else images.split(os.pathsep)
+    sources = [_find(Path(place)) for place in places if place]
     if not sources:
         raise DensebenchError("No place with images was given.", "Name a folder, a list file or a data root.")
     if len(sources) == 1:
@@ -131,9 +133,9 @@ def read(path: Path) -> np.ndarray:
             return found
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DensebenchError(
-            f"{path} cannot be read as an image: {str(error).splitlines()[0]}.",
+            f"{path} cannot be read as an image: {one_line(error)}.",
             "Replace or remove it, or pass --skip-unreadable.",
         ) from error
 
@@ -179,8 +181,11 @@ def _from_root(root: Path) -> Source:
     name = str(spec.get("name", root.resolve().name))
     if "labels" not in block:
         return Source(name, paths)
+    if not isinstance(block.get("classes"), list):
+        raise DensebenchError(f'{file} has a "pretrain" block with "labels", but without a list of "classes".')
     classes = tuple(str(item) for item in block["classes"])
-    targets = _targets(root / str(block["labels"]), (path.relative_to(root).as_posix() for path in paths), classes)
+    names = (path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path) for path in paths)
+    targets = _targets(root / str(block["labels"]), names, classes)
     return Source(name, paths, Labels(classes, multi=True), targets)
 
 

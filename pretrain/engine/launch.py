@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from typing import Any
 
 import cv2
@@ -58,7 +59,8 @@ def is_main_process() -> bool:
 def build_runner(config: Config) -> Runner:
     """Build the Runner of `config`; its log goes to the work folder's files, not to the screen."""
     config.launcher = join_process_group()
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Default ``avg_non_ignore``")  # the default is the published setting
         runner = Runner.from_cfg(config)
     for handler in MMLogger.get_current_instance().handlers:
         if type(handler) is logging.StreamHandler:
@@ -76,13 +78,11 @@ def train(runner: Runner) -> Any:
     try:
         return runner.train()
     except DensebenchError as error:
-        raise _from_worker(error) from error
+        _, found, sentence = error.message.rpartition(f"{DensebenchError.__module__}.DensebenchError: ")
+        if not found:
+            raise
+        raise DensebenchError(sentence.strip()) from error
     finally:
         for hook in runner.hooks:
             if isinstance(hook, ProgressHook | StateHook):
                 hook.close()
-
-
-def _from_worker(error: DensebenchError) -> DensebenchError:
-    _, found, sentence = error.message.rpartition(f"{DensebenchError.__module__}.DensebenchError: ")
-    return DensebenchError(sentence.strip()) if found else error

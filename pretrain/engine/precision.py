@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -18,7 +18,7 @@ PRECISIONS = ("float32", "bfloat16")
 def has_bfloat16() -> bool:
     """Tell whether this machine multiplies bfloat16 matrices in hardware."""
     if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
@@ -62,13 +62,24 @@ class AutocastOptimWrapper(OptimWrapper):
     Args:
         precision: "float32" or "bfloat16".
         clip_each: Clip every parameter's gradient by its own norm; mmengine clips all by their common one.
+
+    Attributes:
+        resting: Parameters that the next step leaves as they are; their gradients are computed (as whatever joins
+            the ranks' gradients expects) and dropped.
     """
 
     def __init__(self, precision: str = "float32", clip_each: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.precision = precision
+        self.resting: Sequence[nn.Parameter] = ()
         if clip_each and self.clip_grad_kwargs is not None:
             self.clip_func, self.grad_name = clip_each_, "largest_grad_norm"
+
+    def step(self, **kwargs: object) -> None:
+        """Clip and step, without the parameters that rest."""
+        for parameter in self.resting:
+            parameter.grad = None
+        super().step(**kwargs)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
@@ -45,6 +46,7 @@ class ProgressHook(Hook):
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
+            console=Console(stderr=True),
         )
         self._task = self._bar.add_task(self.title, total=runner.max_iters, completed=runner.iter, note="")
         self._bar.start()
@@ -55,7 +57,7 @@ class ProgressHook(Hook):
             return
         now, done = time.monotonic(), runner.iter + 1
         speed = (done - self._first) / max(now - self._begin, 1e-9)
-        loss = float(outputs["loss"]) if outputs and "loss" in outputs else float("nan")
+        loss = outputs["loss"].item() if outputs and "loss" in outputs else float("nan")
         note = f"{speed * self.batch_size:.1f} images/s, loss {loss:.3f}"
         if self._bar is not None:
             self._bar.update(self._task, completed=done, note=note)

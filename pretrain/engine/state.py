@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, one_line
 from pretrain.files import replacing
 
 
@@ -99,7 +99,7 @@ class StateHook(Hook):
                 schedule.load_state_dict(saved)
         except Exception as error:
             raise DensebenchError(
-                f"{self.path} does not hold the state of this run: {str(error).splitlines()[0]}.",
+                f"{self.path} does not hold the state of this run: {one_line(error)}.",
                 "Remove it to start this run anew.",
             ) from error
         runner.train_loop._iter = state["iteration"]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, one_line
 from pretrain.masks.planes import decode, from_masks
+from pretrain.unreadable import UNREADABLE
 
 
 class Human:
@@ -68,20 +69,19 @@ def _mat(file: Path) -> np.ndarray:
 
     try:
         cells = loadmat(file)["groundTruth"][0]
-        planes = [np.asarray(cell["Segmentation"][0, 0]).astype(np.int64) for cell in cells]
+        planes = np.stack([np.asarray(cell["Segmentation"][0, 0]).astype(np.int64) for cell in cells])
     except Exception as error:  # a damaged MATLAB file can raise anything
-        raise DensebenchError(f"{file} is not a segmentation of BSDS: {' '.join(str(error).split())}.") from error
-    starts = np.cumsum([0, *(plane.max() for plane in planes[:-1])])
-    apart = [np.where(plane > 0, plane + start, 0) for plane, start in zip(planes, starts, strict=True)]
-    return np.stack(apart).astype(np.uint16)
+        raise DensebenchError(f"{file} is not a segmentation of BSDS: {one_line(error)}.") from error
+    starts = np.cumsum([0, *planes.max(axis=(1, 2))[:-1]])
+    return np.where(planes > 0, planes + starts[:, None, None], 0).astype(np.uint16)
 
 
 def _png(file: Path) -> np.ndarray:
     try:
         with Image.open(file) as image:
             labels = np.asarray(image)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DensebenchError(f"{file} cannot be read as an image of labels: {error}.") from error
+    except UNREADABLE as error:
+        raise DensebenchError(f"{file} cannot be read as an image of labels: {one_line(error)}.") from error
     if labels.ndim != 2:
         raise DensebenchError(f"{file} is a colour image; one channel of labels (or a palette) was expected.")
     # NOTE: VOC, Cityscapes and others write 255 where nobody said what there is, along the borders above all.

@@ -77,7 +77,7 @@ def make(
     todo = [path for path in paths if store.key(path) not in known]
     portions = [todo[start : start + PORTION] for start in range(0, len(todo), PORTION)]
     done = len(paths) - len(todo)
-    for portion, regions in zip(portions, _mapped(partial(_regions, finder), portions, workers), strict=True):
+    for portion, regions in zip(portions, _mapped(finder, portions, workers), strict=True):
         store.write(zip(map(store.key, portion), regions, strict=True))
         done += len(portion)
         if progress is not None:
@@ -112,6 +112,21 @@ def _regions(finder: Finder, portion: Sequence[Path]) -> list[np.ndarray | None]
     return [finder(path, _read(path)) for path in portion]
 
 
+class _Worker:
+    """A process's own copy of what finds the regions, sent to it once: all of COCO's polygons can belong to it."""
+
+    finder: Finder
+
+    @classmethod
+    def start(cls, finder: Finder) -> None:
+        cv2.setNumThreads(1)
+        cls.finder = finder
+
+    @classmethod
+    def regions(cls, portion: Sequence[Path]) -> list[np.ndarray | None]:
+        return _regions(cls.finder, portion)
+
+
 def _read(path: Path) -> np.ndarray:
     try:
         return read(path)
@@ -119,18 +134,16 @@ def _read(path: Path) -> np.ndarray:
         raise DensebenchError(error.message, "Replace or remove it, and type the same command again.") from error
 
 
-def _mapped(
-    work: Callable[[Sequence[Path]], list[np.ndarray | None]], portions: Sequence[Sequence[Path]], workers: int
-) -> Iterator[list[np.ndarray | None]]:
+def _mapped(finder: Finder, portions: Sequence[Sequence[Path]], workers: int) -> Iterator[list[np.ndarray | None]]:
     """Do the portions' work in order, in processes where there is enough of it."""
     workers = min(workers, len(portions))
     if workers < 2:
-        yield from map(work, portions)
+        yield from (_regions(finder, portion) for portion in portions)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_Worker.start, initargs=(finder,)) as pool:
         try:
-            yield from pool.map(work, portions)
+            yield from pool.map(_Worker.regions, portions)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pretrain.errors import one_line
+
 
 def from_masks(masks: Sequence[np.ndarray]) -> np.ndarray | None:
     """Return masks as planes: mask i becomes the id i + 1, in the first plane where it overlaps nothing.
@@ -45,7 +47,7 @@ def decode(segment: Any, height: int, width: int) -> np.ndarray:
             segment = mask.frPyObjects(segment, *segment["size"])
         decoded: np.ndarray = mask.decode(segment).astype(bool)
     except Exception as error:  # the C code behind it raises plain exceptions of many kinds
-        raise ValueError(f"a damaged mask ({' '.join(str(error).split())})") from error
+        raise ValueError(f"a damaged mask ({one_line(error)})") from error
     if decoded.shape != (height, width):
         raise ValueError(f"a mask of {decoded.shape[0]}x{decoded.shape[1]}, the image has {height}x{width}")
     return decoded

@@ -129,6 +129,7 @@ class DINO(Method):
         if isinstance(backbone, ViT):
             backbone.drop_path(drop_path)
         self.freeze_last_layer = freeze_last_layer
+        self.frozen = False
         self.temperature = temperature
         self.teacher_temperatures = (first_teacher_temperature, teacher_temperature, temperature_warmup)
         self.teacher_temperature = first_teacher_temperature
@@ -143,17 +144,15 @@ class DINO(Method):
         return self.augment
 
     def before_step(self, progress: float) -> None:
-        """Let the teacher follow; set its temperature; freeze or free the last layer.
-
-        # NOTE: a frozen layer gets a gradient of zero; the released code takes it out of the step. So AdamW counts the
-        frozen steps while the layer's moments stay at 0, and corrects them too little afterwards: the first free steps
-        are several times as long as the code's. Weight decay acts on the frozen layer, by less
-        than a hundredth in the recipes.
-        """
+        """Let the teacher follow; set its temperature; freeze or free the last layer."""
         momentum = cosine_momentum(self.ema_momentum, progress) if self.momentum_encoder else 0.0
         follow(self.teacher, self.student, momentum)
         self.teacher_temperature = linear_warmup(*self.teacher_temperatures, progress)
-        self.student.head.frozen = progress < self.freeze_last_layer
+        self.frozen = progress < self.freeze_last_layer
+
+    def resting(self) -> list[nn.Parameter]:
+        """Return the student's last layer while it is frozen."""
+        return self.student.head.last_parameters() if self.frozen else []
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return the cross-entropy over all pairs of a teacher's view and another view (Eq. 3), and H(P_t)."""

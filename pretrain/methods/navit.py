@@ -7,7 +7,8 @@ dropped, all packed, and SimCLR's NT-Xent (arXiv 2002.05709) between the two.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -18,7 +19,7 @@ from pretrain.backbones import Backbone
 from pretrain.backbones.navit import NaViT
 from pretrain.errors import UsageError
 from pretrain.losses.nt_xent import nt_xent
-from pretrain.method import Augment, Method, Paper, Views
+from pretrain.method import Augment, Collate, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient, world
 from pretrain.modules.heads import perceptron
 from pretrain.modules.pooling import AttentionPooling, mean_of_each
@@ -86,9 +87,9 @@ class NaViTContrast(Method):
         """Return two views as patches, each at its own resolution."""
         return self.augment
 
-    def collate(self, views: Sequence[Views]) -> Views:
-        """Pack the samples' views into sequences."""
-        return pack(views, self.sequence_length)
+    def collate(self) -> Collate:
+        """Return what packs the samples' views into sequences."""
+        return partial(pack, room=self.sequence_length)
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return NT-Xent over the global batch, and how full the sequences are."""

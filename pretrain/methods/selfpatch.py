@@ -104,6 +104,7 @@ class SelfPatch(Method):
         self.square = (neighbourhood, wrap_around)
         self.positives = positives
         self.freeze_last_layer = freeze_last_layer
+        self.frozen = False
         self.temperature = temperature
         self.teacher_temperature = teacher_temperature
         self.ema_momentum = ema_momentum
@@ -114,12 +115,14 @@ class SelfPatch(Method):
         return self.augment
 
     def before_step(self, progress: float) -> None:
-        """Let the teacher follow, ever more slowly; freeze or free the last layers.
-
-        # NOTE: frozen layers get a gradient of zero, with the consequences that DINO's have.
-        """
+        """Let the teacher follow, ever more slowly; freeze or free the last layers."""
         follow(self.teacher, self.student, cosine_momentum(self.ema_momentum, progress))
-        self.student.head.frozen = self.student.patch_head.frozen = progress < self.freeze_last_layer
+        self.frozen = progress < self.freeze_last_layer
+
+    def resting(self) -> list[nn.Parameter]:
+        """Return the student's two last layers while they are frozen."""
+        heads = (self.student.head, self.student.patch_head) if self.frozen else ()
+        return [parameter for head in heads for parameter in head.last_parameters()]
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return L_DINO + lambda L_SelfPatch, and both."""

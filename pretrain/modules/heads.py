@@ -100,9 +100,6 @@ class PrototypeHead(nn.Module):
         dimension: K, the output's width.
         norm: Normalise the hidden layers by batch norm.
         unit: Keep the last layer's rows at length 1; else their lengths are learned, from 1 on.
-
-    Attributes:
-        frozen: Whether the last layer gets no gradient.
     """
 
     def __init__(
@@ -112,7 +109,6 @@ class PrototypeHead(nn.Module):
         self.layers = perceptron(channels, hidden, hidden, bottleneck, norm=norm, activation=nn.GELU)
         self.last = nn.Linear(bottleneck, dimension, bias=False)
         self.lengths = None if unit else nn.Parameter(torch.ones(dimension, 1))
-        self.frozen = False
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
@@ -125,9 +121,11 @@ class PrototypeHead(nn.Module):
             weight = F.normalize(self.last.weight, dim=1)
             if self.lengths is not None:
                 weight = self.lengths * weight
-            if self.frozen:  # a gradient of zero: no parameter is left out, whatever joins the ranks' gradients
-                weight = weight.detach() + 0 * weight
             return F.linear(bottleneck.to(weight.dtype), weight)
+
+    def last_parameters(self) -> list[nn.Parameter]:
+        """Return the last layer's parameters."""
+        return [*self.last.parameters(), *([] if self.lengths is None else [self.lengths])]
 
 
 class Encoder(nn.Module):

@@ -23,7 +23,6 @@ def made(tmp_path_factory):
 def root(made, tmp_path):
     copy = tmp_path / "a folder with spaces"
     shutil.copytree(made, copy)
-    manifest._read.cache_clear()
     return copy
 
 
@@ -48,7 +47,6 @@ def test_the_digest_follows_labels_not_places(root, made, tmp_path):
     pixels[0, 0] = (pixels[0, 0] + 1) % 3
     label.unlink()  # not through the link to another layout
     Image.fromarray(pixels).save(label)
-    manifest._read.cache_clear()
     assert read(root, "voc_seg").train.digest != before
 
 
@@ -59,7 +57,6 @@ NAMED = [(data, "labels") for data in DATA] + [(data, "images") for data in ("co
 def test_a_missing_file_is_named(root, data, part):
     path = getattr(read(root, data).train, part)[-1]
     path.unlink()
-    manifest._read.cache_clear()
     with pytest.raises(DensebenchError) as caught:
         read(root, data)
     assert str(path) in caught.value.message
@@ -68,7 +65,6 @@ def test_a_missing_file_is_named(root, data, part):
 def test_a_class_that_is_none_is_named(root):
     path = read(root, "voc_det").train.labels[0]
     path.write_text(path.read_text().replace("<name>", "<name>un", 1))
-    manifest._read.cache_clear()
     with pytest.raises(DensebenchError, match="which is none of the"):
         read(root, "voc_det")
 
@@ -78,7 +74,6 @@ def test_a_category_outside_the_classes_is_named(root):
     content = json.loads(path.read_text())
     content["annotations"][0]["category_id"] = 9999
     path.write_text(json.dumps(content))
-    manifest._read.cache_clear()
     with pytest.raises(DensebenchError, match="9999"):
         read(root, "coco_det")
 
@@ -127,7 +122,6 @@ def replaced(path, content):
     """Write a file anew, not through the link to another layout."""
     path.unlink()
     path.write_bytes(content)
-    manifest._read.cache_clear()
 
 
 LABELS = {
@@ -141,7 +135,6 @@ def a_label(root, data, pixels):
     path = read(root, data).train.labels[1]
     path.unlink()
     Image.fromarray(pixels).save(path)
-    manifest._read.cache_clear()
     return path
 
 

@@ -28,7 +28,7 @@ def test_the_method_of_the_readme_trains():
     optimizer = torch.optim.SGD(method.parameters(), lr=0.05)
     losses = []
     for _ in range(3):
-        loss = method.loss(method.collate(views))["loss"]
+        loss = method.loss(method.collate()(views))["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -7,7 +7,11 @@ from dataclasses import replace
 import pytest
 
 from benchmark import reproduce
+from pretrain import methods
 from pretrain.errors import DensebenchError, UsageError
+from pretrain.settings import Settings
+
+PRETRAINING = {"recipe": "coco-800e", "data": "coco/train2017", "images": 118_287, "epochs": 800}
 
 
 @pytest.fixture
@@ -17,7 +21,7 @@ def measured(make_record):
             "task": "voc_det_c4_24k",
             "arch": "resnet50",
             "metric": "AP",
-            "pretraining": {"recipe": "coco-800e", "data": "coco/train2017", "epochs": 800},
+            "pretraining": PRETRAINING,
             "data": {"name": "official"},
         }
         return make_record(seed=seed, value=value, **{**fields, **changes})
@@ -80,11 +84,12 @@ def test_what_does_not_agree_does_not_fill(measured):
         measured(method="moco_v2"),
         measured(partial=True),
         measured(metric="mIoU"),
-        measured(pretraining={"recipe": "coco-800e+matching=random", "data": "coco/train2017", "epochs": 800}),
-        measured(pretraining={"recipe": "coco-800e", "data": "bsds", "epochs": 800}),
-        measured(pretraining={"recipe": "coco-800e", "data": "imagenet/train", "epochs": 800}),
-        measured(pretraining={"recipe": "coco-800e", "data": "coco/train2017", "epochs": 8}),
-        measured(pretraining={"recipe": "imagenet-200e", "data": "coco/train2017", "epochs": 200}),
+        measured(pretraining={**PRETRAINING, "recipe": "coco-800e+matching=random"}),
+        measured(pretraining={**PRETRAINING, "data": "bsds"}),
+        measured(pretraining={**PRETRAINING, "data": "imagenet/train", "images": 1_281_167}),
+        measured(pretraining={**PRETRAINING, "epochs": 8}),
+        measured(pretraining={**PRETRAINING, "images": 1000}),
+        measured(pretraining={**PRETRAINING, "recipe": "imagenet-200e", "epochs": 200}),
         measured(pretraining={}),
         measured(data={"name": "scenes"}),
         measured(notes=["The task's schedule.iterations was set to 100."]),
@@ -104,9 +109,18 @@ def test_what_does_not_agree_does_not_fill(measured):
     ],
 )
 def test_pretraining_data_is_told_by_the_end_of_its_name(measured, recorded, same):
-    pretraining = {"recipe": "imagenet-200e", "data": recorded, "epochs": 200}
+    pretraining = {"recipe": "imagenet-200e", "data": recorded, "images": 1_281_167, "epochs": 200}
     text = reproduce.report("densecl_voc_det", [measured(pretraining=pretraining)])
     assert (line(text, "densecl/imagenet-200e", "AP")[5] != "not run") == same
+
+
+def test_a_run_of_whole_steps_fills(measured):
+    """800 epochs of COCO are 369,646.9 steps: the checkpoint says how many epochs the whole ones made."""
+    recipe = methods.load("densecl").recipes["coco-800e"]
+    settings = Settings("densecl", "resnet50", "coco-800e", recipe, "coco/train2017", 118_287, 0)
+    assert settings.epochs != 800
+    record = measured(pretraining={**PRETRAINING, "recipe": settings.variant, "epochs": settings.epochs})
+    assert densecl_ap([record])[5] == "56.4 (1)"
 
 
 def test_random_fills_random_alone(measured):

@@ -42,7 +42,6 @@ def data(tmp_path_factory):
 @pytest.fixture
 def private_data(tmp_path):
     """Data of its own for a test that damages it."""
-    manifest._read.cache_clear()
     return scenes.write(tmp_path / "private scenes", 12, 4, 1, size=96, workers=1)
 
 
@@ -207,7 +206,6 @@ def test_a_label_outside_the_classes_is_named(private_data, tmp_path):
         pixels[: pixels.shape[0] // 2] = 77
         label.unlink()
         Image.fromarray(pixels).save(label)
-    manifest._read.cache_clear()
     with pytest.raises(DensebenchError, match=r"\.png has the label 77"):
         run_tasks([SEG], "random", [0], request(private_data, tmp_path / "out"))
 

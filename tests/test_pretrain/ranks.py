@@ -71,7 +71,7 @@ def share_of_batch(method, rank, ranks):
     image = np.random.default_rng(0).integers(0, 256, (SIZE, 40, 40, 3), dtype=np.uint8)
     mine = range(rank * SIZE // ranks, (rank + 1) * SIZE // ranks)
     augment = method.views()
-    return method.collate([augment(Sample(image[i], i), np.random.default_rng(i)) for i in mine])
+    return method.collate()([augment(Sample(image[i], i), np.random.default_rng(i)) for i in mine])
 
 
 def train(name, rank, ranks, groups=None):

@@ -46,7 +46,7 @@ def batch(method):
     augment = pickle.loads(pickle.dumps(method.views()))  # as a worker gets it
     masks = np.random.default_rng(1).integers(0, 4, (SIZE, 1, 2, 2), dtype=np.uint16).repeat(40, 2).repeat(40, 3)
     samples = [Sample(images[i], i, label=i % 2, masks=masks[i]) for i in range(SIZE)]
-    return method.collate([augment(sample, np.random.default_rng(sample.index)) for sample in samples])
+    return method.collate()([augment(sample, np.random.default_rng(sample.index)) for sample in samples])
 
 
 def loss_of(method, views):

@@ -29,7 +29,7 @@ def build(**keywords):
 def batch(method, size=3):
     image = np.random.default_rng(0).integers(0, 256, (size, 80, 80, 3), dtype=np.uint8)
     augment = method.views()
-    return method.collate([augment(Sample(image[i], i), np.random.default_rng(i)) for i in range(size)])
+    return method.collate()([augment(Sample(image[i], i), np.random.default_rng(i)) for i in range(size)])
 
 
 def naive_rows(prediction, targets, first, offset):

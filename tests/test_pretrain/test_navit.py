@@ -128,7 +128,7 @@ def test_the_method_contrasts_the_views_of_an_image():
     torch.manual_seed(0)
     method = methods.load("navit")(small(), dimension=16, hidden=32, image_size=96, smallest_size=32)
     samples = [method.views()(Sample(photograph(seed=s), s), np.random.default_rng(s)) for s in range(3)]
-    views = method.collate(samples)
+    views = method.collate()(samples)
     found = method.loss(views)
     tokens = method.backbone.encode(views.images[0], views.owner, views.row, views.column)
     z = method.projector(method.pooling(tokens, views.owner, 6))

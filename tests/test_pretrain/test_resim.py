@@ -35,7 +35,7 @@ def build(**keywords):
 def batch(method, size=4):
     image = np.random.default_rng(0).integers(0, 256, (size, 80, 80, 3), dtype=np.uint8)
     augment = method.views()
-    return method.collate([augment(Sample(image[i], i), np.random.default_rng(i)) for i in range(size)])
+    return method.collate()([augment(Sample(image[i], i), np.random.default_rng(i)) for i in range(size)])
 
 
 def dot(a, b):

@@ -63,7 +63,7 @@ def test_training_changes_every_weight_and_says_how(uninterrupted, photographs):
     meta = found.meta
     assert (meta.arch, meta.method, meta.seed) == ("resnet18", "densecl", 0)
     assert meta.recipe == "+".join(["scenes", *(f"{key}={value}" for key, value in sorted(TINY.items()))])
-    assert meta.data == photographs.name
+    assert (meta.data, meta.images) == (photographs.name, 14)
     assert meta.epochs == pytest.approx(STEPS * 6 / 14)
     assert meta.mean == (123.675, 116.28, 103.53)
     assert meta.wall_time_s > 0
@@ -140,6 +140,12 @@ def test_ctrl_c_saves_a_state_that_continues_exactly(uninterrupted, photographs,
     assert same(tensors(resumed), tensors(uninterrupted))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert not (tmp_path / "state.pth").exists()
+
+
+def test_epochs_that_make_no_step_are_refused(photographs, tmp_path):
+    with pytest.raises(UsageError, match="epochs of 14 images are no step of 6 images"):
+        run("densecl", photographs, tmp_path, overrides={"epochs": "0.1"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_another_run_is_refused(uninterrupted, photographs):

@@ -249,7 +249,7 @@ def test_small_views_and_layer_norm_train_the_whole_network():
     method = build(**{**keywords, "small_views": 2, "image_size": 96, "small_size": 64}, dimension=32)
     image = np.random.default_rng(0).integers(0, 256, (4, 100, 100, 3), dtype=np.uint8)
     augment = method.views()
-    views = method.collate([augment(Sample(image[i], i), np.random.default_rng(i)) for i in range(4)])
+    views = method.collate()([augment(Sample(image[i], i), np.random.default_rng(i)) for i in range(4)])
     assert [one.shape[2] for one in views.images] == [96, 96, 64, 64]
     assert [view.blur_probability for view in augment.views] == [1.0, 0.1, 1.0, 0.1]
     losses = method.loss(views)

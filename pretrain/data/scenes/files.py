@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 JPEG_QUALITY = 90
-_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV)
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV)
 
 
 def jpeg(image: NDArray[np.uint8]) -> bytes:
