@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmark.fingerprint import compare, fingerprint
+from benchmark.typed import misfit
 from pretrain.claim import claim
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, UsageError, one_line
 from pretrain.files import replacing
 
 __all__ = [
@@ -25,13 +25,19 @@ __all__ = [
     "compare",
     "exists",
     "fingerprint",
+    "gather",
     "read",
     "read_all",
     "write",
 ]
 
 SCHEMA = 1
+FOLDERS = (Path("runs/records"), Path("results/records"))  # where a user's records and the published ones lie
 CHANGED = "The task's "  # begins the note of a setting that the user changed
+LARGEST = 1e12  # no metric is near it: a number beyond comes of a run that diverged, or of a damaged file
+_NEWER = "It was written by a newer densebench: update this one."
+_STRANGE = "Keep it in another folder than the records."
+_DAMAGED = "Restore it from a copy; without one, delete it and run it again."
 
 
 class Key(NamedTuple):
@@ -91,9 +97,10 @@ class Record:
 
     def __post_init__(self) -> None:
         for metric, value in self.metrics.items():
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not -LARGEST <= value <= LARGEST:
                 raise DensebenchError(
-                    f"{self.task}, seed {self.seed}: the metric {metric} is {value}, not a finite number.",
+                    f"{self.task}, seed {self.seed}: the metric {metric} is {value!r:.40}, not a finite number "
+                    f"within {LARGEST:g}.",
                     "A diverged run has no record: look at its loss, and lower the learning rate.",
                 )
             if self.directions.get(metric) not in ("higher", "lower"):
@@ -115,6 +122,16 @@ class Record:
         return any(note.startswith(CHANGED) for note in self.notes)
 
     @property
+    def evaluated(self) -> int | None:
+        """How many test images were evaluated; None where the protocol does not say."""
+        counts = [self.fingerprint_dict.get(name) for name in ("data.test.images", "max_test_images")]
+        return min((count for count in counts if isinstance(count, int)), default=None)
+
+    def scale(self, metric: str) -> str:
+        """Return a metric's unit: "percent", "metres" or "ratio"; empty where the record does not say."""
+        return str(self.metric_info.get(metric, {}).get("scale", ""))
+
+    @property
     def is_random(self) -> bool:
         """Whether this is the control row, drawn anew for its seed, whatever its names say."""
         return self.weights.startswith("random:")
@@ -130,20 +147,29 @@ class Record:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Build a record from JSON data.
+        """Build a record from JSON data; a field that has a default may be absent.
 
         Raises:
-            ValueError: Another schema, a field missing or unknown, or a key that its fields do not give.
+            DensebenchError: Another schema, a field missing, unknown or of another type, or a key that its fields do
+                not give.
         """
-        if data.get("schema") != SCHEMA:
-            raise ValueError(f"expected schema {SCHEMA}, found {data.get('schema')!r}")
+        if "schema" not in data:
+            raise DensebenchError("it has no 'schema', which every record has.", _STRANGE)
+        if data["schema"] != SCHEMA:
+            mend = _NEWER if isinstance(data["schema"], int) and data["schema"] > SCHEMA else _STRANGE
+            raise DensebenchError(f"its schema is {data['schema']!r:.40}, expected {SCHEMA}.", mend)
         content = {name: value for name, value in data.items() if name not in ("schema", "key", "fingerprint")}
-        known = {item.name for item in fields(cls)}
-        if content.keys() != known:
-            raise ValueError(f"fields missing or unknown: {', '.join(sorted(content.keys() ^ known))}")
+        known = {item.name: item.default is MISSING and item.default_factory is MISSING for item in fields(cls)}
+        if strange := sorted(content.keys() - known.keys()):
+            raise DensebenchError(f"it has the unknown field {strange[0]!r:.40}.", _NEWER)
+        if lacking := [name for name, needed in known.items() if needed and name not in content]:
+            raise DensebenchError(f"it lacks the field {lacking[0]}.", _DAMAGED)
+        if reason := misfit(cls, content):
+            raise DensebenchError(f"{reason}.", _DAMAGED)
         record = cls(**content)
+        object.__setattr__(record, "metrics", {name: float(value) for name, value in record.metrics.items()})
         if data.get("key") != record.key._asdict() or data.get("fingerprint") != record.fingerprint:
-            raise ValueError("its key does not follow from its fields")
+            raise DensebenchError("its key does not follow from its fields.", _DAMAGED)
         return record
 
 
@@ -180,33 +206,55 @@ def read(path: Path) -> Record:
     """Read one record.
 
     Raises:
-        DensebenchError: The file is missing, not a whole record, or of another schema.
+        DensebenchError: The file is missing, not a whole record, or of another schema; the mend is that of the cause.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         if not isinstance(data, dict):
-            raise ValueError(f"expected an object, found {type(data).__name__}")
+            raise DensebenchError(f"it holds a {type(data).__name__}, not an object.", _STRANGE)
         return Record.from_dict(data)
-    except (OSError, ValueError, TypeError, AttributeError, DensebenchError) as error:
-        raise DensebenchError(
-            f"{path} is not a record of schema {SCHEMA}: {str(error).rstrip('.')}.", "Delete the file to run it again."
-        ) from error
+    except OSError as error:
+        raise DensebenchError(f"{path} could not be read: {error.strerror}.", "Look at its permissions.") from error
+    except DensebenchError as error:
+        raise DensebenchError(f"{path} is no record of use: {error.message}", error.mend) from error
+    except (ValueError, OverflowError, RecursionError) as error:
+        reason = one_line(error).rstrip(".")
+        raise DensebenchError(f"{path} is no record of use: {reason}.", "Restore it from a copy.") from error
 
 
-def read_all(folders: Iterable[Path], tell: Callable[[str], None] | None = None) -> list[Record]:
-    """Read every record in `folders`, in the order of their file names; of one key the first found counts.
+def gather(named: Sequence[Path] | None = None, tell: Callable[[str], None] | None = None) -> list[Record]:
+    """Read the records that a user names, in folders or as single files; by default `FOLDERS`, where they exist.
+
+    Raises:
+        UsageError: What is named does not exist.
+        DensebenchError: A file that is named is no record.
+    """
+    for path in named or ():
+        if not path.exists():
+            raise UsageError(f"There are no records at {path}: it does not exist.", "Name a folder of records, or one.")
+    return read_all(named or FOLDERS, tell)
+
+
+def read_all(places: Iterable[Path], tell: Callable[[str], None] | None = None) -> list[Record]:
+    """Read every record, in the order of their file names; of one key the first found counts.
 
     Args:
-        folders: Where to look (`*.json`, not deeper); a folder that is missing holds nothing.
-        tell: Receives one sentence for each file that cannot be used; standard error when None.
+        places: Folders to look in (`*.json`, not deeper), one that is missing holding nothing; or single records.
+        tell: Receives one sentence for each file of a folder that cannot be used; standard error when None.
+
+    Raises:
+        DensebenchError: A single file is no record.
     """
     complain = tell or _to_stderr
     found: dict[Key, tuple[Path, Record]] = {}
-    for folder in folders:
-        for path in sorted(folder.glob("*.json")):
+    for place in places:
+        single = place.is_file()
+        for path in [place] if single else sorted(place.glob("*.json")):
             try:
                 record = read(path)
             except DensebenchError as error:
+                if single:
+                    raise
                 complain(str(error))
                 continue
             first, known = found.setdefault(record.key, (path, record))
