@@ -155,16 +155,16 @@ def describe(records: Sequence[Record], separator: str = ", ") -> str:
     parts = []
     for key in sorted(shown, key=lambda key: key != first.headline):
         summary = summarise(record.metrics[key] for record in records)
-        text = f"{first.metric_info.get(key, {}).get('label', key)} {_short(summary, key)}"
+        text = f"{first.metric_info.get(key, {}).get('label', key)} {_short(summary, first.scale(key))}"
         half = f"{key}50"
         if half in first.metrics:
-            text += f" · AP50 {number.number(summarise(r.metrics[half] for r in records).mean, half)}"
+            text += f" · AP50 {number.number(summarise(r.metrics[half] for r in records).mean, first.scale(half))}"
         parts.append(text + (number.FLOOR if at_floor(key, records) else ""))
     return separator.join(parts)
 
 
-def _short(summary: Summary, key: str) -> str:
-    return number.number(summary.mean, key) if summary.n == 1 else number.summary(summary, key)
+def _short(summary: Summary, scale: str) -> str:
+    return number.number(summary.mean, scale) if summary.n == 1 else number.summary(summary, scale)
 
 
 def _text(cell: Cell) -> Text:

@@ -6,6 +6,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+LEAST_SEEDS = 3  # fewer are not called better or worse: the spread of two seeds is hardly known
+# Student's t, two-sided 95%, for 1, 2, ... degrees of freedom (NIST/SEMATECH e-Handbook of Statistical Methods,
+# section 1.3.6.7.2); beyond the last, which is 6% above the limit of 1.960, the last holds.
+STUDENT = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+)
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -52,7 +60,7 @@ def verdict(row: Summary, reference: Summary, direction: str) -> str:
         reference: What it is held against.
         direction: "higher" or "lower" is better.
     """
-    if min(row.n, reference.n) < 2:
+    if min(row.n, reference.n) < LEAST_SEEDS:
         return "too few seeds"
     if not separated(row, reference):
         return "not separated"
@@ -60,20 +68,21 @@ def verdict(row: Summary, reference: Summary, direction: str) -> str:
 
 
 def against_paper(row: Summary, paper: float, resolution: float) -> str:
-    """Say how a measured row stands to a printed number.
+    """Say how a measured row stands to a printed number: "agrees", "above", "below" or "one seed: no verdict".
 
-    The number agrees when it lies within two standard deviations of the measured mean, a printed number being
-    uncertain by half of its last digit. One seed gives a difference and no verdict.
+    The number agrees when it lies where one more seed is expected in 95 of 100 cases, within t s sqrt(1 + 1 / n) of
+    the mean of n seeds with the standard deviation s (t: Student's quantile for n - 1 degrees of freedom); a printed
+    number is uncertain by half of its last digit besides.
 
     Args:
         row: What was measured.
         paper: The printed number.
         resolution: The unit of its last digit, such as 0.1.
     """
-    difference = row.mean - paper
     if row.n < 2:
-        return f"{difference:+.2f}, one seed: no verdict"
+        return "one seed: no verdict"
+    spread = STUDENT[min(row.n - 1, len(STUDENT)) - 1] * row.sd * math.sqrt(1 + 1 / row.n)
     # a hair of slack: 56.75 and 56.7 differ by half a digit in decimals, and by a little more in floats
-    agrees = abs(difference) <= 2 * row.sd + resolution / 2 + 1e-9
-    word = "agrees" if agrees else "above" if difference > 0 else "below"
-    return f"{difference:+.2f}, {word}"
+    if abs(row.mean - paper) <= spread + resolution / 2 + 1e-9:
+        return "agrees"
+    return "above" if row.mean > paper else "below"

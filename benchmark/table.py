@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
@@ -13,10 +13,35 @@ from benchmark.stats import Summary, summarise, verdict
 COLUMNS = [
     *("method", "arch", "checkpoint", "task", "mode", "metric"),
     *("mean", "sd", "n", "gain_over_random", "rank", "fingerprint"),
+    *("scale", "floor", "data", "evaluated", "precision", "partial", "changed"),
 ]
 # At the floor a number says that nothing was learned, not which backbone is better:
 LEAST_AP = 1.0  # an average precision in percent,
 LEAST_GAIN = 1.05  # a mean recall of the classes over that of predicting one class everywhere
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what a row was measured, beside what its columns say.
+
+    Attributes:
+        data: The data's name: "official", or that of its specification.
+        evaluated: How many test images were evaluated; None where the records do not say.
+        precision: "float32" or "bfloat16".
+        partial: There were fewer images than the official set has.
+        changed: The task's settings that were changed, such as "schedule.iterations was set to 100".
+    """
+
+    data: str
+    evaluated: int | None
+    precision: str
+    partial: bool
+    changed: tuple[str, ...]
+
+    @property
+    def deviates(self) -> bool:
+        """Whether this is not the task as it stands."""
+        return self.partial or bool(self.changed)
 
 
 @dataclass(frozen=True)
@@ -25,15 +50,20 @@ class Cell:
 
     Attributes:
         summary: Mean, standard deviation and number of fine-tuning seeds.
+        scale: The unit: "percent", "metres" or "ratio".
         best: The best of at least two rows under this protocol and architecture, and not at the floor.
         floor: So low that it says nothing; see `at_floor`.
-        against_random: The verdict against random initialisation; empty for random itself, or without it.
+        against_random: The verdict against random initialisation; empty for random itself, without it, and where
+            one of the two is at the floor.
+        conditions: Under what it was measured.
     """
 
     summary: Summary
+    scale: str
     best: bool
     floor: bool
     against_random: str
+    conditions: Conditions
 
 
 @dataclass(frozen=True)
@@ -49,8 +79,10 @@ class _Row:
     metric: str
     direction: str
     headline: str
+    scale: str
     summary: Summary
     floor: bool
+    conditions: Conditions
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -67,7 +99,8 @@ def leaderboard(records: Iterable[Record]) -> pd.DataFrame:
     """Return the long table: one row for each checkpoint, task, mode, protocol and metric.
 
     The mean is over fine-tuning seeds, `n` of them; `sd` is their sample standard deviation (NaN for one).
-    Ranks, 1 being best and ties sharing, hold within one fingerprint and architecture only.
+    Ranks, 1 being best and ties sharing, hold within one fingerprint and architecture only; a row at the floor has
+    none.
     `gain_over_random` is the mean minus that of random initialisation under the same fingerprint and
     architecture, positive where the row is better; NaN without a random row.
 
@@ -81,23 +114,25 @@ def leaderboard(records: Iterable[Record]) -> pd.DataFrame:
             lines.append(
                 {
                     **{name: getattr(row, name) for name in COLUMNS if hasattr(row, name)},
+                    **asdict(row.conditions),
+                    "changed": "; ".join(row.conditions.changed),
                     "mean": row.summary.mean,
                     "sd": row.summary.sd,
                     "n": row.summary.n,
                     "gain_over_random": row.score - reference.score if reference else float("nan"),
-                    "rank": 1 + sum(other.score > row.score for other in rows),
+                    "rank": None if row.floor else 1 + sum(other.score > row.score for other in _ranked(rows)),
                 }
             )
-    return pd.DataFrame(lines, columns=COLUMNS)
+    return pd.DataFrame(lines, columns=COLUMNS).astype({"rank": "Int64", "evaluated": "Int64"})
 
 
 def wide(records: Iterable[Record]) -> pd.DataFrame:
     """Return the table for reading: a row for each checkpoint, a column for each task, of `Cell` or None.
 
-    Rows are (arch, method, checkpoint), random first; columns are (task, mode, fingerprint, metric), the
-    headline metric of each task and, beside an average precision, the one at IoU 0.5.
+    Rows are (arch, method, checkpoint), random first; columns are (task, mode, fingerprint, metric): the headline
+    metric of each task, every average precision (of boxes, of masks), and beside each the one at IoU 0.5.
     """
-    rows = [row for row in _summaries(records) if row.metric in (row.headline, f"{row.headline}50")]
+    rows = [row for row in _summaries(records) if row.metric.removesuffix("50") == row.headline or _is_ap(row.metric)]
     cells = {}
     for group in _groups(rows).values():
         for row in group:
@@ -128,43 +163,68 @@ def at_floor(metric: str, records: Sequence[Record]) -> bool:
     """Say whether seeds of one row are, in the mean, too low to compare backbones by.
 
     An average precision is below 1 percent; a segmentation's classes are found no better than by one class
-    everywhere, whose mean recall is 1 / C where all C classes occur in the test images.
+    everywhere, whose mean recall is 1 / C where C classes occur in the test images: all that the protocol has, unless
+    the records say how many.
     """
     if metric.removesuffix("50").removesuffix("75").endswith("AP"):
         return summarise(record.metrics[metric] for record in records).mean < LEAST_AP
     if metric not in ("mIoU", "mAcc") or any("mAcc" not in record.metrics for record in records):
         return False
-    classes = len(records[0].fingerprint_dict.get("data.classes", ()))
-    return classes > 0 and summarise(r.metrics["mAcc"] for r in records).mean < LEAST_GAIN * 100 / classes
+    classes = records[0].data.get("evaluated_classes") or records[0].fingerprint_dict.get("data.classes", ())
+    count = classes if isinstance(classes, int) else len(classes)
+    return count > 0 and summarise(r.metrics["mAcc"] for r in records).mean < LEAST_GAIN * 100 / count
+
+
+def _is_ap(metric: str) -> bool:
+    return metric.removesuffix("50").endswith("AP")
 
 
 def _summaries(records: Iterable[Record]) -> list[_Row]:
     """Summarise the seeds of each row; the headline metric of a task comes first."""
     runs: dict[tuple[str, ...], list[Record]] = {}
-    for record in {record.key: record for record in records}.values():
+    named: dict[tuple[str, str], Record] = {}
+    for record in sorted({record.key: record for record in records}.values(), key=lambda r: (r.name, r.method, r.key)):
         key = (record.task, record.mode, record.arch, record.fingerprint, record.weights)
         runs.setdefault(key, []).append(record)
+        named.setdefault((record.arch, record.weights), record)  # one checkpoint, one name over all tasks
     rows = []
     for members in runs.values():
-        named = min(members, key=lambda record: (record.name, record.method, record.seed))
+        first = members[0]
+        name = named[first.arch, first.weights]
         for metric in {metric for record in members for metric in record.metrics}:
             measured = [record for record in members if metric in record.metrics]
             rows.append(
                 _Row(
-                    method=named.method,
-                    checkpoint=label(named),
-                    task=named.task,
-                    mode=named.mode,
-                    arch=named.arch,
-                    fingerprint=named.fingerprint,
+                    method=name.method,
+                    checkpoint=label(name),
+                    task=first.task,
+                    mode=first.mode,
+                    arch=first.arch,
+                    fingerprint=first.fingerprint,
                     metric=metric,
                     direction=measured[0].directions[metric],
-                    headline=named.headline,
+                    headline=first.headline,
+                    scale=measured[0].scale(metric),
                     summary=summarise(record.metrics[metric] for record in measured),
                     floor=at_floor(metric, measured),
+                    conditions=_conditions(measured),
                 )
             )
     return sorted(rows, key=lambda row: (*row.group[:4], row.metric != row.headline, row.metric))
+
+
+def _conditions(records: Sequence[Record]) -> Conditions:
+    return Conditions(
+        data=", ".join(sorted({str(record.data.get("name", "")) for record in records})),
+        evaluated=records[0].evaluated,
+        precision=", ".join(sorted({record.precision for record in records})),
+        partial=any(record.partial for record in records),
+        changed=tuple(sorted({change for record in records for change in record.changes})),
+    )
+
+
+def _ranked(rows: Iterable[_Row]) -> list[_Row]:
+    return [row for row in rows if not row.floor]
 
 
 def _groups(rows: Iterable[_Row]) -> Mapping[tuple[str, ...], list[_Row]]:
@@ -181,12 +241,17 @@ def _random(rows: Sequence[_Row]) -> _Row | None:
 
 
 def _cell(row: _Row, group: Sequence[_Row]) -> Cell:
-    reference = _random(group)
     return Cell(
         summary=row.summary,
-        best=len(group) > 1 and not row.floor and row.score == max(other.score for other in group),
+        scale=row.scale,
+        best=len(group) > 1 and not row.floor and row.score == max(other.score for other in _ranked(group)),
         floor=row.floor,
-        against_random=verdict(row.summary, reference.summary, row.direction)
-        if reference and reference is not row
-        else "",
+        against_random=_against(_random(group), row),
+        conditions=row.conditions,
     )
+
+
+def _against(reference: _Row | None, row: _Row) -> str:
+    if reference is None or reference is row or reference.floor or row.floor:
+        return ""
+    return verdict(row.summary, reference.summary, row.direction)

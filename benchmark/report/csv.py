@@ -8,15 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-_FORMULA = ("=", "+", "-", "@", "\t", "'")
+from benchmark.report.printable import printable
+
+_FORMULA = ("=", "+", "-", "@", "'")
 
 
 def render(frame: pd.DataFrame) -> str:
     """Write a table as CSV with Unix line ends; NaN is an empty cell.
 
     Floats are in their shortest exact form. A text that a spreadsheet would take for a formula gets an
-    apostrophe before it (and so does one that begins with an apostrophe, so that nothing is ambiguous). A
-    carriage return becomes a space: readers take it for the end of a line.
+    apostrophe before it (and so does one that begins with an apostrophe, so that nothing is ambiguous). What does
+    not print becomes a space.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -28,7 +30,7 @@ def render(frame: pd.DataFrame) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, str):
-        text = value.replace("\r", " ")
+        text = printable(value)
         return f"'{text}" if text.startswith(_FORMULA) else text
     if pd.isna(value):
         return ""

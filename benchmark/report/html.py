@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element, SubElement
 import pandas as pd
 
 from benchmark.report import number
-from benchmark.report.columns import LEGEND, heads, spans
-from benchmark.stats import Summary
+from benchmark.report.columns import LEGEND, heads, protocols, spans
+from benchmark.report.printable import printable
 from benchmark.table import Cell
 
 _STYLE = """
@@ -27,6 +27,7 @@ tbody tr.first td, tbody tr.first th { border-top: 2px solid var(--line); }
 small { display: block; opacity: .75; }
 .better { color: var(--better); opacity: 1; } .worse { color: var(--worse); opacity: 1; }
 p { max-width: 60rem; }
+p.protocol { margin: .2rem 0; font-size: 85%; }
 """
 _LONG = ("task", "mode", "metric", "arch", "checkpoint")
 
@@ -43,34 +44,35 @@ def page(frame: pd.DataFrame, long: pd.DataFrame) -> str:
     SubElement(body, "h1").text = "Leaderboard"
     SubElement(body, "p").text = f"{LEGEND} Below a number: how the row stands to random initialisation."
     _wide(body, frame)
+    for text in protocols(frame):
+        SubElement(body, "p", {"class": "protocol"}).text = printable(text)
     SubElement(body, "h2").text = "Every metric"
-    SubElement(body, "p").text = "Ranks hold within one protocol and architecture."
+    SubElement(body, "p").text = "Ranks hold within one protocol and architecture; a row at the floor has none."
     _long(body, long)
     ElementTree.indent(root)
     return f"<!doctype html>\n{ElementTree.tostring(root, encoding='unicode', method='html')}\n"
 
 
 def _wide(body: Element, frame: pd.DataFrame) -> None:
-    metrics = [] if frame.empty else frame.columns.get_level_values("metric").to_list()
     head, rows = _table(body)
     tasks = SubElement(head, "tr", {"class": "tasks"})
     SubElement(tasks, "th", colspan="2")
-    for task, span in spans(frame) if metrics else []:
-        SubElement(tasks, "th", colspan=str(span), scope="colgroup").text = _printable(task)
-    _header(head, ["checkpoint", "arch", *(heads(frame) if metrics else [])], names=2)
+    for task, span in spans(frame) if len(frame.columns) else []:
+        SubElement(tasks, "th", colspan=str(span), scope="colgroup").text = printable(task)
+    _header(head, ["checkpoint", "arch", *(heads(frame) if len(frame.columns) else [])], names=2)
     above = None
     for key, cells in zip(frame.index.to_list(), frame.itertuples(index=False, name=None), strict=True):
         arch, _, checkpoint = key
         line = SubElement(rows, "tr", {"class": "first"} if arch != above else {})
         above = arch
-        SubElement(line, "th", {"class": "name", "scope": "row"}).text = _printable(checkpoint)
-        SubElement(line, "td", {"class": "name"}).text = _printable(arch)
-        for metric, cell in zip(metrics, cells, strict=True):
-            _cell(SubElement(line, "td"), cell, metric)
+        SubElement(line, "th", {"class": "name", "scope": "row"}).text = printable(checkpoint)
+        SubElement(line, "td", {"class": "name"}).text = printable(arch)
+        for cell in cells:
+            _cell(SubElement(line, "td"), cell)
 
 
-def _cell(place: Element, cell: Cell | None, metric: str) -> None:
-    text = number.cell(cell, metric)
+def _cell(place: Element, cell: Cell | None) -> None:
+    text = number.cell(cell)
     if cell is None:
         place.text = text
     elif cell.best:
@@ -87,15 +89,15 @@ def _long(body: Element, frame: pd.DataFrame) -> None:
     for row in frame.to_dict("records"):
         line = SubElement(rows, "tr")
         for name in _LONG:
-            SubElement(line, "td", {"class": "name"}).text = _printable(str(row[name]))
+            SubElement(line, "td", {"class": "name"}).text = printable(str(row[name]))
         texts: Iterable[str] = (
-            number.summary(Summary(row["mean"], row["sd"], row["n"]), row["metric"]),
-            number.gain(row["gain_over_random"], row["metric"]),
-            str(row["rank"]),
+            number.row(row),
+            number.gain(row["gain_over_random"], row["scale"]),
+            number.rank(row["rank"]),
             str(row["fingerprint"]),
         )
         for text in texts:
-            SubElement(line, "td").text = _printable(text)
+            SubElement(line, "td").text = printable(text)
 
 
 def _table(body: Element) -> tuple[Element, Element]:
@@ -107,9 +109,4 @@ def _header(head: Element, names_of_columns: Sequence[str], names: int) -> None:
     line = SubElement(head, "tr")
     for number_of_column, text in enumerate(names_of_columns):
         attributes = {"scope": "col"} | ({"class": "name"} if number_of_column < names else {})
-        SubElement(line, "th", attributes).text = _printable(text)
-
-
-def _printable(text: str) -> str:
-    """Leave out control characters, which HTML has no way to write."""
-    return "".join(character for character in text if character.isprintable() or character == " ")
+        SubElement(line, "th", attributes).text = printable(text)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchmark.report import number
-from benchmark.report.columns import LEGEND, heads, spans
+from benchmark.report.columns import LEGEND, heads, protocols, spans
+from benchmark.report.printable import printable
 from benchmark.table import Cell
 
 _ESCAPED = str.maketrans(
@@ -21,22 +22,26 @@ _ESCAPED = str.maketrans(
         "|": r"\textbar{}",
         '"': r"\textquotedbl{}",
         "±": r"$\pm$",
+        "[": "{[}",  # after a line of a table it would begin an option,
+        "*": "{*}",  # and this its variant
         number.FLOOR: r"\textsuperscript{\textdagger}",
+        number.DEVIATES: r"\textsuperscript{\textdaggerdbl}",
     }
 )
 _NAMES = 2  # columns before the numbers
 
 
 def wide(frame: pd.DataFrame) -> str:
-    """Write the table of `benchmark.table.wide`: rows of one architecture stand together."""
-    metrics = [] if frame.empty else frame.columns.get_level_values("metric").to_list()
+    """Write the table of `benchmark.table.wide`, and what its marks and protocols are below it.
+
+    Rows of one architecture stand together.
+    """
     lines = [
-        f"% {LEGEND}",
         r"% Needs \usepackage{booktabs}; with pdfLaTeX \usepackage[T1]{fontenc}, too.",
-        rf"\begin{{tabular}}{{{'l' * _NAMES}{'r' * len(metrics)}}}",
+        rf"\begin{{tabular}}{{{'l' * _NAMES}{'r' * len(frame.columns)}}}",
         r"\toprule",
-        *(_tasks(frame) if metrics else []),
-        _row(["checkpoint", "arch", *(heads(frame) if metrics else [])]),
+        *(_tasks(frame) if len(frame.columns) else []),
+        _row(["checkpoint", "arch", *(heads(frame) if len(frame.columns) else [])]),
     ]
     above = None
     for key, cells in zip(frame.index.to_list(), frame.itertuples(index=False, name=None), strict=True):
@@ -44,9 +49,9 @@ def wide(frame: pd.DataFrame) -> str:
         if arch != above:
             lines.append(r"\midrule")
             above = arch
-        texts = [_emphasised(cell, metric) for metric, cell in zip(metrics, cells, strict=True)]
-        lines.append(_row([escape(checkpoint), escape(arch), *texts], escaped=True))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+        lines.append(_row([escape(checkpoint), escape(arch), *map(_emphasised, cells)], escaped=True))
+    notes = [rf"\par {escape(line)}" for line in (LEGEND, *protocols(frame))]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"{\footnotesize", *notes, r"\par}"]) + "\n"
 
 
 def _tasks(frame: pd.DataFrame) -> list[str]:
@@ -59,8 +64,8 @@ def _tasks(frame: pd.DataFrame) -> list[str]:
     return [_row(cells, escaped=True), "".join(rules)]
 
 
-def _emphasised(cell: Cell | None, metric: str) -> str:
-    text = escape(number.cell(cell, metric))
+def _emphasised(cell: Cell | None) -> str:
+    text = escape(number.cell(cell))
     return rf"\textbf{{{text}}}" if cell is not None and cell.best else text
 
 
@@ -70,4 +75,4 @@ def _row(texts: Sequence[str], *, escaped: bool = False) -> str:
 
 def escape(text: str) -> str:
     """Keep a text within its cell: no command, comment, alignment or paragraph of its own."""
-    return " ".join(text.split()).translate(_ESCAPED)
+    return " ".join(printable(text).split()).translate(_ESCAPED)

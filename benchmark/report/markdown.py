@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.report import number
-from benchmark.report.columns import LEGEND, titles
-from benchmark.stats import Summary
+from benchmark.report.columns import LEGEND, protocols, titles
+from benchmark.report.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +32,9 @@ def leaderboard(frame: pd.DataFrame) -> str:
     rows = [
         [
             *(row["task"], row["mode"], row["metric"], row["arch"], row["checkpoint"]),
-            number.summary(Summary(row["mean"], row["sd"], row["n"]), row["metric"]),
-            number.gain(row["gain_over_random"], row["metric"]),
-            str(row["rank"]),
+            number.row(row),
+            number.gain(row["gain_over_random"], row["scale"]),
+            number.rank(row["rank"]),
             row["fingerprint"],
         ]
         for row in frame.to_dict("records")
@@ -45,17 +46,16 @@ def wide(frame: pd.DataFrame) -> str:
     """Write the table of `benchmark.table.wide`: a row for each checkpoint, a column for each task."""
     if frame.empty:
         return render(["checkpoint", "arch"], [])
-    metrics = frame.columns.get_level_values("metric")
     rows = []
     for key, cells in zip(frame.index.to_list(), frame.itertuples(index=False, name=None), strict=True):
         arch, _, checkpoint = key
-        texts = [_emphasised(cell, metric) for metric, cell in zip(metrics, cells, strict=True)]
-        rows.append([escape(checkpoint), escape(arch), *texts])
-    return render(["checkpoint", "arch", *titles(frame)], rows, escaped=True) + f"\n{LEGEND}\n"
+        rows.append([escape(checkpoint), escape(arch), *map(_emphasised, cells)])
+    table = render(["checkpoint", "arch", *titles(frame)], rows, escaped=True)
+    return table + f"\n{LEGEND}\n\n" + "".join(f"- {escape(line)}\n" for line in protocols(frame))
 
 
-def _emphasised(cell: Cell | None, metric: str) -> str:
-    text = escape(number.cell(cell, metric))
+def _emphasised(cell: Cell | None) -> str:
+    text = number.cell(cell)
     return f"**{text}**" if cell is not None and cell.best else text
 
 
@@ -75,6 +75,6 @@ def render(header: Sequence[str], rows: Sequence[Sequence[str]], *, escaped: boo
 
 
 def escape(text: str) -> str:
-    """Keep a text within its cell: no pipe, backslash or line end of its own, and no HTML."""
-    flat = " ".join(text.split())
-    return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    """Keep a text within its cell: no pipe or line end of its own, no emphasis, code, link or HTML."""
+    flat = " ".join(printable(text).split())
+    return re.sub(r"([\\|`*\[])", r"\\\1", flat).replace("<", "&lt;").replace("://", ":\\//")

@@ -89,7 +89,10 @@ def _record(**changes: Any) -> Record:
         "directions": {metric: better},
         "headline": metric,
     }
-    return Record(**{**fields, **changes})
+    fields |= changes
+    scale = "percent" if better == "higher" else "metres"
+    info = {key: {"label": key, "scale": scale} for key in fields["metrics"]}
+    return Record(**{"metric_info": info, **fields})
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 import csv
 import io
 import math
+import re
+from pathlib import Path
 
 import pandas as pd
 from hypothesis import given
@@ -10,10 +12,13 @@ from hypothesis import strategies as st
 
 from benchmark.report import columns, markdown, number
 from benchmark.report import csv as csv_report
+from benchmark.report.printable import printable
+from benchmark.result import read_all
 from benchmark.stats import Summary
-from benchmark.table import Cell, leaderboard, wide
+from benchmark.table import Cell, Conditions, leaderboard, wide
 
-FORMULA = ("=", "+", "-", "@", "\t", "'")
+ROOT = Path(__file__).resolve().parents[2]
+FORMULA = ("=", "+", "-", "@", "'")
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 
 
@@ -28,7 +33,7 @@ def test_csv_round_trip(rows):
     assert header == ["method", "mean", "n"]
     assert len(lines) == len(rows)
     for (method, mean, n), (cell, value, count) in zip(rows, lines, strict=True):
-        method = method.replace("\r", " ")
+        method = printable(method)
         assert not cell.startswith(FORMULA) or cell[0] == "'"
         assert cell.removeprefix("'") == method if method.startswith(FORMULA) else cell == method
         assert value == "" if math.isnan(mean) else float(value) == mean
@@ -42,7 +47,10 @@ def test_leaderboard_csv(make_record):
         make_record(value=40.0, seed=1),
     ]
     lines = csv_report.render(leaderboard(records)).splitlines()
-    assert lines[0] == "method,arch,checkpoint,task,mode,metric,mean,sd,n,gain_over_random,rank,fingerprint"
+    assert lines[0] == (
+        "method,arch,checkpoint,task,mode,metric,mean,sd,n,gain_over_random,rank,fingerprint,"
+        "scale,floor,data,evaluated,precision,partial,changed"
+    )
     assert len(lines) == 3
     assert float(lines[1].split(",")[6]) == leaderboard(records)["mean"][0]
     assert lines[2].split(",")[6:11] == ["20.0", "", "1", "0.0", "2"]
@@ -59,7 +67,7 @@ def test_every_markdown_row_has_its_cells(rows):
     lines = markdown.render(["one", "two"], rows).split("\n")
     assert len(lines) == len(rows) + 3  # header, rule, and the empty text after the last line end
     for line in lines[:-1]:
-        plain = line.replace("\\\\", "").replace("\\|", "")
+        plain = re.sub(r"\\[\\|`*\[/]", "", line)
         assert plain.count("|") == 3
         assert line.startswith("|") and line.endswith("|")
 
@@ -79,7 +87,7 @@ def test_markdown_tables(make_record):
 def test_titles_tell_protocols_and_modes_apart(make_record):
     records = [make_record(), make_record(protocol={"lr": 1}), make_record(mode="linear", protocol={"lr": 2})]
     first, second, linear = sorted(columns.titles(wide(records)), key=lambda title: "linear" in title)
-    assert first != second and "[" in first and "[" in second
+    assert first != second and "(" in first and "(" in second
     assert linear == "voc_seg_fcn_d8_20k linear mIoU"
 
 
@@ -89,8 +97,47 @@ def test_empty_tables_are_tables():
 
 
 def test_numbers():
-    assert number.cell(None, "AP") == "-"
-    assert number.cell(Cell(Summary(0.42, math.nan, 1), False, True, ""), "AP") == "0.4 (1)†"
-    assert number.summary(Summary(0.61149, 0.0123, 3), "rms") == "0.611 ± 0.012 (3)"
-    assert number.gain(-0.26, "AP") == "-0.3"
-    assert number.gain(math.nan, "AP") == "-"
+    usual = Conditions("official", None, "float32", False, ())
+    partly = Conditions("official", None, "float32", True, ())
+    assert number.cell(None) == "-"
+    assert number.cell(Cell(Summary(0.42, math.nan, 1), "percent", False, True, "", usual)) == "0.4 (1)†"
+    assert number.cell(Cell(Summary(9.42, math.nan, 1), "percent", False, False, "", partly)) == "9.4 (1)‡"
+    assert number.summary(Summary(0.61149, 0.0123, 3), "metres") == "0.611 ± 0.012 (3)"
+    assert number.gain(-0.26, "percent") == "-0.3"
+    assert number.gain(math.nan, "percent") == "-"
+
+
+def test_the_published_leaderboard_is_that_of_the_records():
+    """Made by `densebench table --records results/records --format csv`."""
+    made = csv_report.render(leaderboard(read_all([ROOT / "results" / "records"])))
+    assert made.encode() == (ROOT / "results" / "leaderboard.csv").read_bytes()
+
+
+def test_ranks_are_written_and_the_floor_is_marked(make_record):
+    low = {"metrics": {"AP": 0.5}, "directions": {"AP": "higher"}, "headline": "AP", "protocol": {"lr": 1}}
+    rows = markdown.leaderboard(leaderboard([make_record(), make_record(**low)])).splitlines()[2:]
+    ranks = {cells[3]: cells[-3:-1] for cells in ([cell.strip() for cell in row.split("|")] for row in rows)}
+    assert {metric: rank for metric, (rank, _) in ranks.items()} == {"mIoU": "1", "AP": "-"}
+    assert any("0.5 (1)†" in row for row in rows)
+
+
+def test_below_the_table_stands_what_each_protocol_is(make_record):
+    note = "The task's schedule.iterations was set to 100."
+    fields = {"data": {"name": "scenes"}, "precision": "bfloat16", "partial": True, "notes": [note]}
+    changed = make_record(protocol={"data.test.images": 540, "max_test_images": 200}, **fields)
+    plain = make_record(data={"name": "official"}, mode="linear", protocol={"lr": 2})
+    text = markdown.wide(wide([changed, plain]))
+    assert (
+        f"- {changed.fingerprint}: voc_seg_fcn_d8_20k, finetune; data scenes, 200 images tested; bfloat16; partial; "
+        "changed: schedule.iterations was set to 100\n"
+    ) in text
+    assert f"- {plain.fingerprint}: voc_seg_fcn_d8_20k, linear; data official; float32\n" in text
+    assert text.count("‡") == 2  # the cell and the legend
+
+
+@given(texts)
+def test_no_text_is_a_link_or_reaches_the_terminal(text):
+    escaped = markdown.escape(text + "[a](b) http://c `d` *e* \x1b[31m \u202e")
+    assert escaped.isprintable()
+    assert not re.search(r"(?<!\\)(\\\\)*[\[`*|]", escaped)
+    assert "://" not in escaped

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.stats import Summary, against_paper, pooled_sd, separated, summarise, verdict
+from benchmark.stats import STUDENT, Summary, against_paper, pooled_sd, separated, summarise, verdict
 
 numbers = st.lists(st.floats(-100, 100), min_size=2, max_size=8)
 
@@ -41,11 +41,27 @@ def test_verdicts_know_the_direction():
     assert verdict(low, high, "higher") == verdict(high, low, "lower") == "worse"
     assert verdict(low, Summary(1.1, 0.1, 3), "higher") == "not separated"
     assert verdict(low, Summary(9.0, math.nan, 1), "higher") == "too few seeds"
+    assert verdict(Summary(1.0, 0.1, 2), high, "higher") == "too few seeds"
 
 
 def test_against_a_printed_number():
-    assert against_paper(Summary(56.3, 0.2, 5), 56.7, 0.1) == "-0.40, agrees"
-    assert against_paper(Summary(56.2, 0.2, 5), 56.7, 0.1) == "-0.50, below"
-    assert against_paper(Summary(57.3, 0.2, 5), 56.7, 0.1) == "+0.60, above"
-    assert against_paper(Summary(56.75, 0.0, 2), 56.7, 0.1) == "+0.05, agrees"
-    assert against_paper(Summary(40.0, math.nan, 1), 56.7, 0.1) == "-16.70, one seed: no verdict"
+    assert against_paper(Summary(56.3, 0.12, 5), 56.7, 0.1) == "agrees"
+    assert against_paper(Summary(56.2, 0.12, 5), 56.7, 0.1) == "below"
+    assert against_paper(Summary(57.3, 0.12, 5), 56.7, 0.1) == "above"
+    assert against_paper(Summary(56.75, 0.0, 2), 56.7, 0.1) == "agrees"
+    assert against_paper(Summary(40.0, math.nan, 1), 56.7, 0.1) == "one seed: no verdict"
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 21, 100])
+def test_the_fewer_the_seeds_the_wider_the_agreement(n):
+    """The bound is where 95 of 100 further runs fall, by scipy's quantile; beyond 21 seeds it is 6% wide at most."""
+    scipy_stats = pytest.importorskip("scipy.stats")
+    exact = scipy_stats.t.ppf(0.975, n - 1) * math.sqrt(1 + 1 / n)
+    assert against_paper(Summary(50.0, 1.0, n), 50 + 0.999 * exact, 0.0) == "agrees"
+    assert against_paper(Summary(50.0, 1.0, n), 50 + (1.001 if n <= 21 else 1.07) * exact, 0.0) == "below"
+
+
+def test_the_quantiles_are_students():
+    scipy_stats = pytest.importorskip("scipy.stats")
+    for freedom, quantile in enumerate(STUDENT, start=1):
+        assert quantile == pytest.approx(scipy_stats.t.ppf(0.975, freedom), abs=6e-4)

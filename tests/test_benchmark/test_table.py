@@ -163,8 +163,8 @@ def test_the_wide_table_marks_best_floor_and_verdict(make_record):
     records = [
         *seeds(make_record, [60.0, 60.2, 60.4]),
         *seeds(make_record, [50.0, 50.2, 50.4], method="random"),
-        *(detection("densecl", 0.3 + 0.1 * seed, seed) for seed in range(2)),
-        *(detection("random", 0.2, seed) for seed in range(2)),
+        *(detection("densecl", 0.3 + 0.1 * seed, seed) for seed in range(3)),
+        *(detection("random", 0.2, seed) for seed in range(3)),
     ]
     table = wide(records)
     assert table.index.get_level_values("method").tolist() == ["random", "densecl"]
@@ -172,9 +172,40 @@ def test_the_wide_table_marks_best_floor_and_verdict(make_record):
     random, densecl = (row.tolist() for _, row in table.iterrows())
     assert [cell.best for cell in densecl] == [False, True, True]
     assert [cell.floor for cell in densecl] == [True, False, False]
-    assert densecl[2].against_random == "better"
+    assert [cell.against_random for cell in densecl] == ["", "", "better"]  # random is at the floor of AP and AP50
     assert [cell.against_random for cell in random] == ["", "", ""]
-    assert [cell.summary.n for cell in densecl] == [2, 2, 3]
+    frame = leaderboard(records).set_index(["metric", "method"])
+    assert frame.loc["AP", "floor"].all() and frame.loc["AP", "rank"].isna().all()
+    assert frame.loc["mIoU", "rank"].tolist() == [1, 2] and not frame.loc["mIoU", "floor"].any()
+    assert frame.loc[("AP50", "densecl"), "rank"] == 1 and pd.isna(frame.loc[("AP50", "random"), "rank"])
+
+
+def test_masks_stand_beside_boxes(make_record):
+    keys = [f"{kind}_AP{at}" for kind in ("bbox", "segm") for at in ("", "50", "75")]
+    metrics, directions = dict.fromkeys(keys, 30.0), dict.fromkeys(keys, "higher")
+    table = wide([make_record(metrics=metrics, directions=directions, headline="bbox_AP")])
+    assert table.columns.get_level_values("metric").tolist() == ["bbox_AP", "bbox_AP50", "segm_AP", "segm_AP50"]
+
+
+def test_a_row_says_under_what_it_was_measured(make_record):
+    fields = {"data": {"name": "scenes"}, "precision": "bfloat16", "partial": True}
+    protocol = {"data.test.images": 540, "max_test_images": 200}
+    note = "The task's schedule.iterations was set to 100."
+    records = [make_record(protocol=protocol, notes=["SyncBN became BN.", note], **fields), make_record()]
+    frame = leaderboard(records).set_index("data")
+    assert frame.loc["scenes", ["evaluated", "precision", "partial", "changed", "scale"]].tolist() == [
+        *(200, "bfloat16", True, "schedule.iterations was set to 100", "percent")
+    ]
+    assert pd.isna(frame.loc["", "evaluated"]) and not frame.loc["", "partial"] and frame.loc["", "changed"] == ""
+    deviating = {cell.conditions.data: cell.conditions.deviates for cell in wide(records).iloc[0]}
+    assert deviating == {"scenes": True, "": False}
+
+
+def test_a_name_given_for_one_task_holds_for_all(make_record):
+    records = [make_record(name="densecl"), make_record(name="a-name", task="another", protocol={"lr": 1})]
+    for order in (records, records[::-1]):
+        assert {name.partition("@")[0] for name in leaderboard(order)["checkpoint"]} == {"a-name"}
+        assert len(wide(order)) == 1
 
 
 def test_what_was_not_run_is_none(make_record):
@@ -209,12 +240,22 @@ def test_one_class_everywhere_is_at_the_floor(make_record):
     assert not floor([70, 0, 0], [100, 0, 0], classes=())  # a protocol that does not say
 
 
+def test_the_floor_counts_the_classes_that_occur(make_record):
+    """Of 21 classes 2 occur in the test images: one class everywhere has a mean recall of a half."""
+    measured = {"mIoU": 45.0, "mAcc": 50.0}
+    fields = {"metrics": measured, "directions": dict.fromkeys(measured, "higher")}
+    protocol = {"data.classes": [str(number) for number in range(21)]}
+    assert at_floor("mIoU", [make_record(**fields, protocol=protocol, data={"evaluated_classes": 2})])
+    assert not at_floor("mIoU", [make_record(**fields, protocol=protocol)])  # not known: all are taken to occur
+
+
 def test_a_depth_has_no_floor(make_record):
     assert not at_floor("rel", [make_record(metric="rel", value=0.1, better="lower")])
 
 
 @pytest.mark.parametrize(
-    "module", ["table", "reproduce", "report.csv", "report.html", "report.latex", "report.markdown"]
+    "module",
+    ["table", "paper", "reproduce", "commands", "report.csv", "report.html", "report.latex", "report.markdown"],
 )
 def test_tables_need_neither_torch_nor_mmlab(module):
     heavy = ("torch", "mmengine", "mmcv")
