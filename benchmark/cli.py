@@ -5,10 +5,28 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from benchmark import cli_tables
+from benchmark.options import (
+    LARGEST_SEED,
+    NOTHING,
+    ONE_SEED,
+    Arch,
+    AsJson,
+    Checkpoint,
+    DataRoot,
+    DataSpec,
+    Format,
+    Mode,
+    Precision,
+    Seeds,
+    Settings,
+    Target,
+    Trunk,
+)
 from benchmark.shell import Verbs, key_values, literal, perform
 
 app = typer.Typer(
@@ -20,24 +38,6 @@ app = typer.Typer(
 )
 data = typer.Typer(cls=Verbs, no_args_is_help=True, help="Make the embedded data, or verify a data set.")
 app.add_typer(data, name="data")
-
-LARGEST_SEED = 2**32 - 1  # of NumPy's global generator
-Checkpoint = Annotated[str, typer.Option(help="A checkpoint file, or 'random' for the control row.")]
-DataRoot = Annotated[Path, typer.Option(help="The folder with VOCdevkit, coco, cityscapes, nyu.")]
-DataSpec = Annotated[Path | None, typer.Option(help="A specification beside the data root's own.")]
-Seeds = Annotated[list[int], typer.Option(help="One or more seeds: --seeds 0 1 2.", min=0, max=LARGEST_SEED)]
-Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE; several may follow one --set.")]
-Records = Annotated[list[Path], typer.Option(help="Folders of records.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Trunk = Annotated[str | None, typer.Option(help="Which of a file's networks, such as teacher or key.")]
-Format = Annotated[str | None, typer.Option(help="The naming format; found out by default.")]
-Arch = Annotated[str | None, typer.Option(help="The architecture, such as resnet50.")]
-NOTHING: list[str] = []
-ONE_SEED = [0]
-RECORDS = [Path("runs/records"), Path("results/records")]
-Target = Literal["mmdet", "mmseg", "detectron2", "hf-safetensors", "timm", "torchvision"]
-Mode = Literal["finetune", "frozen", "linear"]
-Precision = Literal["float32", "bfloat16"]
 
 
 @app.callback()
@@ -258,42 +258,8 @@ def run(
     print(markdown.wide(wide(run_tasks(tasks, checkpoint, seeds, request))), end="")
 
 
-@app.command()
-def reproduce(
-    table: Annotated[str, typer.Argument(help="See: densebench ls tables.")],
-    plan: Annotated[bool, typer.Option(help="Print the commands that would fill the gaps, too.")] = False,
-    records: Records = RECORDS,
-) -> None:
-    """Hold a paper's table against what was measured."""
-    from benchmark import reproduce as reproduction
-    from benchmark.result import read_all
-
-    print(reproduction.report(table, read_all(records), plan), end="")
-
-
-@app.command()
-def table(
-    format: Annotated[
-        Literal["md", "csv", "latex", "html"],
-        typer.Option(help="md to read, csv for programs, latex for papers, html for a web page."),
-    ] = "md",
-    records: Records = RECORDS,
-) -> None:
-    """Print the leaderboard of all records."""
-    from benchmark.report import csv, html, latex, markdown
-    from benchmark.result import read_all
-    from benchmark.table import leaderboard, wide
-
-    found = read_all(records)
-    if not found:
-        print(f"There are no records in {', '.join(map(str, records))}.", file=sys.stderr)
-    write = {
-        "md": lambda: markdown.wide(wide(found)),
-        "csv": lambda: csv.render(leaderboard(found)),
-        "latex": lambda: latex.wide(wide(found)),
-        "html": lambda: html.page(wide(found), leaderboard(found)),
-    }
-    print(write[format](), end="")
+app.command()(cli_tables.reproduce)
+app.command()(cli_tables.table)
 
 
 @app.command()

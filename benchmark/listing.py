@@ -10,7 +10,7 @@ from pretrain.errors import unknown
 
 def kinds() -> dict[str, Callable[[], list[str]]]:
     """Return what can be listed."""
-    from benchmark import backbones, intake, reproduce, task
+    from benchmark import backbones, intake, paper, task
     from pretrain import methods
 
     return {
@@ -18,7 +18,7 @@ def kinds() -> dict[str, Callable[[], list[str]]]:
         "archs": backbones.names,
         "tasks": task.names,
         "formats": intake.names,
-        "tables": reproduce.tables,
+        "tables": paper.tables,
     }
 
 

@@ -1,216 +1,192 @@
-"""A paper's table: what was printed, what was measured, and the commands that would fill the gaps."""
+"""A paper's table: what was printed, what was measured, and what was measured and does not count."""
 
 from __future__ import annotations
 
-import csv
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmark.report import markdown, number
+from benchmark.paper import IMAGES, PAPERS, Printed, load
+from benchmark.report import number
+from benchmark.report.markdown import escape, render
 from benchmark.result import Record
 from benchmark.stats import Summary, against_paper, summarise
-from pretrain.errors import DensebenchError, unknown
+from benchmark.table import label
+from pretrain.errors import unknown
 
-ROOT = Path(__file__).resolve().parent.parent
-PAPERS = ROOT / "results" / "paper"
-COLUMNS = [
-    *("table", "task", "method", "recipe", "pretrain_data", "epochs"),
-    *("architecture", "metric", "value", "source"),
-]
-_IMAGENET = ("imagenet", "imagenet1k", "ilsvrc2012")
+SEEDS = 5  # runs behind a printed number, where a paper says how many: a cell with fewer is not filled yet
+PRECISION = "float32"  # of every task that a paper's table names
+HEADER = ["task", "pretraining", "arch", "metric", "paper", "measured (n)", "verdict", "checkpoint", "protocol"]
 
 
-@dataclass(frozen=True)
-class Images:
-    """The training images of a data set.
-
-    Attributes:
-        folder: Where they lie.
-        names: What stands for them at the end of a checkpoint's `data`.
-        count: How many there are.
-    """
-
-    folder: str
-    names: tuple[str, ...]
-    count: int
-
-
-IMAGES = {
-    "ImageNet-1k": Images("DATA/imagenet/train", (*_IMAGENET, *(f"{name}/train" for name in _IMAGENET)), 1_281_167),
-    "COCO train2017": Images("DATA/coco/train2017", ("train2017",), 118_287),
-}
-
-
-@dataclass(frozen=True)
-class Printed:
-    """One number of a paper; the fields are the columns of `results/paper/*.csv`."""
-
-    table: str
-    task: str
-    method: str
-    recipe: str  # "densecl/imagenet-200e", with "+matching=random" and the like for a variant; or "random"
-    pretrain_data: str
-    epochs: str
-    architecture: str
-    metric: str
-    value: str  # as printed
-    source: str
-
-    @property
-    def resolution(self) -> float:
-        """The unit of the last printed digit."""
-        return 10.0 ** -len(self.value.partition(".")[2])
-
-
-def load(folder: Path = PAPERS) -> list[Printed]:
-    """Read every paper's numbers.
-
-    Raises:
-        DensebenchError: A file lacks a column, or a value is not a number.
-    """
-    rows: list[Printed] = []
-    for path in sorted(folder.glob("*.csv")):
-        with path.open(newline="", encoding="utf-8") as handle:
-            reader = csv.DictReader(handle)
-            if reader.fieldnames != COLUMNS:
-                raise DensebenchError(f"{path} has the columns {reader.fieldnames}, expected {COLUMNS}.")
-            for line in reader:
-                row = Printed(**line)
-                if not re.fullmatch(r"-?\d+(\.\d+)?", row.value):
-                    raise DensebenchError(f"{path}, line {reader.line_num}: {row.value!r} is not a number.")
-                rows.append(row)
-    return rows
-
-
-def tables(folder: Path = PAPERS) -> list[str]:
-    """Name the tables that can be reproduced."""
-    return sorted({row.table for row in load(folder)})
-
-
-def report(table: str, records: Iterable[Record], plan: bool = False, folder: Path = PAPERS) -> str:
+def report(table: str, records: Iterable[Record], folder: Path = PAPERS) -> str:
     """Write a paper's table with what was measured beside it, as Markdown.
 
+    Where several checkpoints or protocols agree with a number (two pretraining seeds, one process or eight), each has
+    a line, that with the most seeds first.
+
     Args:
-        table: One of `tables()`.
+        table: One of `paper.tables()`.
         records: The measured runs.
-        plan: Also write the commands that would fill the empty cells.
         folder: Where the papers' numbers lie.
 
     Raises:
         UsageError: There is no such table.
     """
-    printed = [row for row in load(folder) if row.table == table]
-    if not printed:
-        raise unknown("table", table, tables(folder))
-    runs = list(records)
+    printed, runs = _printed(table, folder), list(records)
     sources = list(dict.fromkeys(row.source for row in printed))
     lines: list[list[str]] = []
-    gaps: list[Printed] = []
     remarks: dict[str, None] = {}
     for row in printed:
-        measured = measure(row, runs)
-        if measured is None:
-            gaps.append(row)
-            outcome = ["not run", ""]
-        else:
-            verdict = against_paper(measured.summary, float(row.value), row.resolution)
-            outcome = [number.summary(measured.summary, row.metric), verdict]
+        start = [*map(escape, (row.task, row.recipe, row.architecture, row.metric))]
+        start.append(f"{row.value} [{sources.index(row.source) + 1}]")
+        found = measure(row, runs)
+        for measured in found:
+            lines.append([*start, *map(escape, _outcome(row, measured))])
+            start = [""] * len(start)
             remarks |= {f"{row.task}, protocol {measured.fingerprint}: {text}": None for text in measured.notes}
-        note = f"[{sources.index(row.source) + 1}]"
-        lines.append([row.task, row.recipe, row.architecture, row.metric, f"{row.value} {note}", *outcome])
-    header = ["task", "pretraining", "arch", "metric", "paper", "measured (n)", "verdict"]
-    notes = "".join(f"[{i}] {source}\n" for i, source in enumerate(sources, 1))
-    notes += "".join(f"{remark}\n" for remark in remarks)
-    text = f"{markdown.render(header, lines)}\n{notes}"
-    return f"{text}\n{commands(gaps)}" if plan else text
+        if not found:
+            lines.append([*start, "not run", "", "", ""])
+    notes = [f"[{i}] {source}" for i, source in enumerate(sources, 1)]
+    notes += map(escape, [*remarks, *near_misses(printed, runs)])
+    return f"{render(HEADER, lines, escaped=True)}\n" + "".join(f"{note}\n" for note in notes)
+
+
+def gaps(table: str, records: Iterable[Record], folder: Path = PAPERS) -> list[Printed]:
+    """Return the printed numbers that fewer than `SEEDS` runs of one checkpoint and protocol measure.
+
+    Raises:
+        UsageError: There is no such table.
+    """
+    runs = list(records)
+    return [
+        row
+        for row in _printed(table, folder)
+        if max((measured.summary.n for measured in measure(row, runs)), default=0) < SEEDS
+    ]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured for one printed number: seeds, protocol, and what the runs' notes say of it."""
+    """What was measured for one printed number: seeds and unit, checkpoint, protocol, and what the runs' notes say."""
 
     summary: Summary
+    scale: str
+    checkpoint: str
     fingerprint: str
     notes: tuple[str, ...]
 
 
-def measure(row: Printed, records: Iterable[Record]) -> Measured | None:
-    """Summarise the records that measure a printed number; None without any.
-
-    Where several checkpoints or protocols agree with the row (two pretraining seeds, one process or eight), the
-    group with the most seeds counts.
-    """
-    groups: dict[tuple[str, str], dict[int, float]] = {}
-    notes: dict[tuple[str, str], set[str]] = {}
+def measure(row: Printed, records: Iterable[Record]) -> list[Measured]:
+    """Summarise the records that measure a printed number, a checkpoint and protocol each; most seeds first."""
+    groups: dict[tuple[str, str], dict[int, Record]] = {}
     for record in records:
-        if row.metric in record.metrics and agrees(row, record):
-            key = (record.weights, record.fingerprint)
-            groups.setdefault(key, {})[record.seed] = record.metrics[row.metric]
-            notes.setdefault(key, set()).update(record.notes)
-    if not groups:
-        return None
-    largest = max(sorted(groups), key=lambda key: len(groups[key]))
-    return Measured(summarise(groups[largest].values()), largest[1], tuple(sorted(notes[largest])))
+        if row.metric in record.metrics and not obstacles(row, record):
+            groups.setdefault((record.weights, record.fingerprint), {})[record.seed] = record
+    found = []
+    for key in sorted(groups, key=lambda key: (-len(groups[key]), key)):
+        runs = [groups[key][seed] for seed in sorted(groups[key])]
+        found.append(
+            Measured(
+                summarise(record.metrics[row.metric] for record in runs),
+                runs[0].scale(row.metric),
+                label(runs[0]),
+                runs[0].fingerprint,
+                tuple(sorted({note for record in runs for note in _notes(record)})),
+            )
+        )
+    return found
 
 
-def agrees(row: Printed, record: Record) -> bool:
-    """Say whether a record measures what the paper measured.
+def obstacles(row: Printed, record: Record) -> list[str]:
+    """Say what keeps a record from measuring what the paper measured, a clause each; none where it counts.
 
-    Task (the full protocol: `.small` and `.demo` are others, and so is one with a changed setting), fine-tuning
-    mode, method, recipe, pretraining data, epochs and architecture agree, and the data set was the official one,
-    complete.
+    Task (the full protocol: `.small` and `.demo` are others, and so is one with a changed setting or precision),
+    fine-tuning mode, architecture, method, recipe, pretraining data and epochs must agree, and the data set must be
+    the official one, complete.
     """
-    if (record.task, record.mode, record.arch) != (row.task, "finetune", row.architecture):
-        return False
-    if record.partial or record.changed or record.data.get("name") != "official":
-        return False
+    return [*_of_the_run(row, record), *_of_the_pretraining(row, record)]
+
+
+def near_misses(rows: Sequence[Printed], records: Iterable[Record]) -> list[str]:
+    """Tell of each checkpoint of a row's task and method that counts for no row why it does not, a sentence each."""
+    told: dict[str, None] = {}
+    for record in records:
+        close = [row for row in rows if (row.task, row.method) == (record.task, record.method)]
+        reasons = [(obstacles(row, record), row.recipe) for row in close]
+        if reasons and all(why for why, _ in reasons):
+            why, recipe = min(reasons, key=lambda reason: len(reason[0]))
+            seen = "" if record.is_random else f", {_seen(record.pretraining)}"
+            told[f"{label(record)}{seen}: not counted for {recipe}, because {', and '.join(why)}."] = None
+    return list(told)
+
+
+def _printed(table: str, folder: Path) -> list[Printed]:
+    rows = load(folder)
+    chosen = [row for row in rows if row.table == table]
+    if not chosen:
+        raise unknown("table", table, {row.table for row in rows})
+    return chosen
+
+
+def _outcome(row: Printed, measured: Measured) -> list[str]:
+    difference = number.gain(measured.summary.mean - float(row.value), measured.scale)
+    verdict = against_paper(measured.summary, float(row.value), row.resolution)
+    return [
+        number.summary(measured.summary, measured.scale),
+        f"{difference}, {verdict}",
+        measured.checkpoint,
+        measured.fingerprint,
+    ]
+
+
+def _notes(record: Record) -> Iterator[str]:
+    yield from record.notes
+    if record.pretraining.get("stated"):
+        yield f"What {label(record)} is and was pretrained on, the user stated; the file does not say it."
+
+
+def _of_the_run(row: Printed, record: Record) -> Iterator[str]:
+    for what, printed, recorded in (
+        ("task", row.task, record.task),
+        ("architecture", row.architecture, record.arch),
+        ("mode", "finetune", record.mode),
+        ("precision", PRECISION, record.precision),
+        ("data", "official", record.data.get("name")),
+    ):
+        if printed != recorded:
+            yield f"its {what} is {recorded}, not {printed}"
+    if record.partial:
+        yield "its images are fewer than the official set"
+    yield from (f"its {change}" for change in record.changes)
+
+
+def _of_the_pretraining(row: Printed, record: Record) -> Iterator[str]:
     if row.method == "random" or record.is_random:
-        return row.method == "random" and record.is_random
+        if row.method != "random" or not record.is_random:
+            yield f"it is {'an initialisation' if record.is_random else 'a file'}"
+        return
     pretraining = record.pretraining
-    return (
-        f"{record.method}/{pretraining.get('recipe')}" == row.recipe
-        and _same_data(row.pretrain_data, str(pretraining.get("data", "")), pretraining.get("images"))
-        and _same_epochs(row.epochs, pretraining.get("epochs"))
-    )
+    recipe = f"{record.method}/{pretraining.get('recipe')}"
+    if recipe != row.recipe:
+        yield f"its recipe is {recipe}"
+    if not _same_data(row.pretrain_data, pretraining):
+        yield f"its pretraining saw {pretraining.get('images', 'an unknown number of')} images, not {row.pretrain_data}"
+    if not _same_epochs(row.epochs, pretraining.get("epochs")):
+        yield f"its pretraining took {pretraining.get('epochs')} epochs, not {row.epochs}"
 
 
-def commands(gaps: Iterable[Printed]) -> str:
-    """Write the commands that would fill printed numbers without a measurement, each command once."""
-    lines: dict[str, None] = {}
-    for row in gaps:
-        checkpoint = "random"
-        if not (ROOT / "transfer_configs" / f"{row.task}.py").is_file():
-            lines[f"# {row.task}: no such task yet"] = None
-            continue
-        if row.method != "random":
-            recipe, _, settings = row.recipe.partition("/")[2].partition("+")
-            if not (ROOT / "pretrain" / "methods" / f"{row.method}.py").is_file():
-                lines[f"# {row.task}, {row.recipe}: no such method yet"] = None
-                continue
-            out = f"runs/pretrain/{row.recipe.replace('/', '-')}-{row.architecture}"
-            changes = "".join(f" --set {setting}" for setting in settings.split("+") if setting)
-            images = IMAGES[row.pretrain_data].folder
-            lines[
-                f"densebench pretrain {row.method} --arch {row.architecture} --images {images} "
-                f"--recipe {recipe}{changes} --out {out}"
-            ] = None
-            checkpoint = f"{out}/checkpoint.safetensors"
-        lines[
-            f"densebench run {row.task} --checkpoint {checkpoint} --arch {row.architecture} --mode finetune "
-            "--seeds 0 1 2 3 4 --data-root DATA"
-        ] = None
-    return "".join(f"{line}\n" for line in lines)
+def _seen(pretraining: Mapping[str, Any]) -> str:
+    return f"{pretraining.get('epochs', 'unknown')} epochs on '{pretraining.get('data', 'unknown')}'"
 
 
-def _same_data(printed: str, recorded: str, count: object) -> bool:
-    """Compare name and number of the images; a part of ImageNet is not ImageNet."""
-    images = IMAGES[printed]
-    parts = [re.sub(r"[^a-z0-9]", "", part.lower()) for part in recorded.split("/")]
-    named = recorded == printed or any(parts[-len(name.split("/")) :] == name.split("/") for name in images.names)
-    return named and count == images.count
+def _same_data(printed: str, pretraining: Mapping[str, Any]) -> bool:
+    """Compare the number of images, which is unmistakable; without one the user must have stated the very name."""
+    if "images" in pretraining:
+        return bool(pretraining["images"] == IMAGES[printed].count)
+    return bool(pretraining.get("stated")) and pretraining.get("data") == printed
 
 
 def _same_epochs(printed: str, recorded: object) -> bool:

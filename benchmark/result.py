@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from benchmark.fingerprint import compare, fingerprint
 from benchmark.typed import misfit
 from pretrain.claim import claim
-from pretrain.errors import DensebenchError, UsageError, one_line
+from pretrain.errors import DensebenchError, UsageError, one_line, unknown
 from pretrain.files import replacing
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Record",
     "claim",
     "compare",
+    "differences",
     "exists",
     "fingerprint",
     "gather",
@@ -117,9 +118,9 @@ class Record:
         return fingerprint(self.fingerprint_dict)
 
     @property
-    def changed(self) -> bool:
-        """Whether a setting of the task was changed for this run."""
-        return any(note.startswith(CHANGED) for note in self.notes)
+    def changes(self) -> list[str]:
+        """The task's settings that were changed for this run, such as "schedule.iterations was set to 100"."""
+        return [note.removeprefix(CHANGED).removesuffix(".") for note in self.notes if note.startswith(CHANGED)]
 
     @property
     def evaluated(self) -> int | None:
@@ -261,6 +262,22 @@ def read_all(places: Iterable[Path], tell: Callable[[str], None] | None = None) 
             if known.metrics != record.metrics:
                 complain(f"{path} is left out: {first} holds other numbers for the same run.")
     return [record for _, record in found.values()]
+
+
+def differences(records: Iterable[Record], fingerprints: Sequence[str]) -> list[str]:
+    """Say in words how the protocols of two fingerprints differ.
+
+    Raises:
+        UsageError: They are not two, or no record has one of them.
+    """
+    if len(fingerprints) != 2:
+        raise UsageError(f"Two fingerprints can be compared, not {len(fingerprints)}.", "Name two: --compare A B.")
+    known = {record.fingerprint: record.fingerprint_dict for record in records}
+    for name in fingerprints:
+        if name not in known:
+            raise unknown("fingerprint", name, known)
+    first, second = (known[name] for name in fingerprints)
+    return compare(first, second) or ["The two are the same protocol."]
 
 
 def _refuse_constant(name: str) -> float:

@@ -17,7 +17,11 @@ from typer.core import TyperGroup
 from pretrain.errors import DensebenchError, UsageError, one_line, unknown
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
-LISTS = {"--seeds": r"\d[\d,]*", "--set": r"[\w.]+=.*", "--methods": r"[^-].*", "--tasks": r"[^-].*"}
+LISTS = {
+    "--seeds": r"\d[\d,]*",
+    "--set": r"[\w.]+=.*",
+    **dict.fromkeys(("--methods", "--tasks", "--compare"), r"[^-].*"),
+}
 """Options that take several values after them, and what such a value looks like."""
 
 _WrongUsage: Any = typer.BadParameter.__base__  # the parent of every complaint of the parser

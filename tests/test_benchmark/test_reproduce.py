@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark import reproduce
+from benchmark import paper, reproduce
+from benchmark.commands import to_fill
 from pretrain import methods
 from pretrain.errors import DensebenchError, UsageError
 from pretrain.settings import Settings
@@ -35,19 +36,23 @@ def line(text, *words):
     return [cell.strip() for cell in found[0].strip("|").split("|")]
 
 
-def densecl_ap(records, **changes):
-    return line(reproduce.report("densecl_voc_det", records, **changes), "densecl/coco-800e", "AP")
+def densecl_ap(records):
+    return line(reproduce.report("densecl_voc_det", records), "densecl/coco-800e", "AP")
+
+
+def planned(table, records=()):
+    return to_fill(reproduce.gaps(table, records))
 
 
 def test_the_papers_numbers():
-    rows = reproduce.load()
+    rows = paper.load()
     counted = collections.Counter(row.table for row in rows)
     assert counted["densecl_voc_det"] == 30
     assert counted["densecl_coco_det"] == 48
     assert counted["densecl_coco_semi_10"] == 36
     assert counted["densecl_voc_seg"] == 7
     assert counted["densecl_matching"] == 12
-    assert sorted(counted) == reproduce.tables()
+    assert sorted(counted) == paper.tables()
     assert all(row.source for row in rows)
     values = {(row.table, row.recipe, row.metric): row.value for row in rows}
     assert values["densecl_voc_det", "densecl/coco-800e", "AP"] == "56.7"
@@ -61,7 +66,7 @@ def test_metrics_and_recipes_are_those_of_this_project():
     from benchmark import task
     from pretrain import methods
 
-    for row in reproduce.load():
+    for row in paper.load():
         if row.task in task.names():
             assert row.metric in {metric.key for metric in task.load(row.task).metrics}
         if row.method in methods.names() and row.method != "random":
@@ -70,10 +75,11 @@ def test_metrics_and_recipes_are_those_of_this_project():
 
 
 def test_a_measured_row(measured):
-    outcome = densecl_ap([measured(seed, value) for seed, value in enumerate([56.2, 56.4, 56.6])])
-    assert outcome[4:] == ["56.7 [1]", "56.4 ± 0.2 (3)", "-0.30, agrees"]
-    assert densecl_ap([measured()])[6] == "-0.30, one seed: no verdict"
-    assert densecl_ap([])[5:] == ["not run", ""]
+    records = [measured(seed, value) for seed, value in enumerate([56.2, 56.4, 56.6])]
+    checkpoint = ["densecl@" + records[0].weights[:8], records[0].fingerprint]
+    assert densecl_ap(records)[4:] == ["56.7 [1]", "56.4 ± 0.2 (3)", "-0.3, agrees", *checkpoint]
+    assert densecl_ap([measured()])[6] == "-0.3, one seed: no verdict"
+    assert densecl_ap([])[5:] == ["not run", "", "", ""]
 
 
 def test_what_does_not_agree_does_not_fill(measured):
@@ -85,7 +91,7 @@ def test_what_does_not_agree_does_not_fill(measured):
         measured(partial=True),
         measured(metric="mIoU"),
         measured(pretraining={**PRETRAINING, "recipe": "coco-800e+matching=random"}),
-        measured(pretraining={**PRETRAINING, "data": "bsds"}),
+        measured(pretraining={**PRETRAINING, "data": "bsds", "images": 200}),
         measured(pretraining={**PRETRAINING, "data": "imagenet/train", "images": 1_281_167}),
         measured(pretraining={**PRETRAINING, "epochs": 8}),
         measured(pretraining={**PRETRAINING, "images": 1000}),
@@ -93,6 +99,7 @@ def test_what_does_not_agree_does_not_fill(measured):
         measured(pretraining={}),
         measured(data={"name": "scenes"}),
         measured(notes=["The task's schedule.iterations was set to 100."]),
+        measured(precision="bfloat16"),
         measured(method="random", weights="f" * 64),
     ]
     for stranger in strangers:
@@ -102,16 +109,47 @@ def test_what_does_not_agree_does_not_fill(measured):
 
 
 @pytest.mark.parametrize(
-    ("recorded", "same"),
+    ("pretraining", "same"),
     [
-        *(("imagenet/train", True), ("ILSVRC2012/train", True), ("data/ImageNet-1k", True), ("imagenet", True)),
-        *(("imagenet/val", False), ("imagenet/train/n01440764", False), ("notimagenet/train", False), ("", False)),
+        ({"data": "CLS-LOC/train", "images": 1_281_167}, True),  # a resolved link, as the official folder is called
+        ({"data": "imagenet/train", "images": 1_281_167}, True),
+        ({"data": "imagenet/train", "images": 1_281_166}, False),
+        ({"data": "imagenet/train"}, False),
+        ({"data": "ImageNet-1k"}, False),
+        ({"data": "ImageNet-1k", "stated": True}, True),
+        ({"data": "imagenet", "stated": True}, False),
+        ({"data": "ImageNet-1k", "images": 1000, "stated": True}, False),
     ],
 )
-def test_pretraining_data_is_told_by_the_end_of_its_name(measured, recorded, same):
-    pretraining = {"recipe": "imagenet-200e", "data": recorded, "images": 1_281_167, "epochs": 200}
-    text = reproduce.report("densecl_voc_det", [measured(pretraining=pretraining)])
+def test_pretraining_data_is_told_by_its_number_of_images(measured, pretraining, same):
+    record = measured(pretraining={"recipe": "imagenet-200e", "epochs": 200, **pretraining})
+    text = reproduce.report("densecl_voc_det", [record])
     assert (line(text, "densecl/imagenet-200e", "AP")[5] != "not run") == same
+    assert ("the user stated" in text) == (same and "stated" in pretraining)
+
+
+def test_what_nearly_counts_is_told_with_the_reason(measured):
+    pretraining = {"recipe": "imagenet-200e", "epochs": 200, "data": "CLS-LOC/train", "images": 1000}
+    misses = [measured(seed, pretraining=pretraining) for seed in range(3)]
+    text = reproduce.report("densecl_voc_det", misses)
+    told = [one for one in text.splitlines() if "not counted" in one]
+    assert told == [
+        f"densecl@{misses[0].weights[:8]}, 200 epochs on 'CLS-LOC/train': not counted for densecl/imagenet-200e, "
+        "because its pretraining saw 1000 images, not ImageNet-1k."
+    ]
+    changed = measured(notes=["The task's schedule.iterations was set to 100."], precision="bfloat16", partial=True)
+    (told,) = (one for one in reproduce.report("densecl_voc_det", [changed]).splitlines() if "not counted" in one)
+    for reason in ("schedule.iterations was set to 100", "precision is bfloat16, not float32", "fewer than"):
+        assert reason in told
+    assert "not counted" not in reproduce.report("densecl_voc_det", [measured()])
+    assert "not counted" not in reproduce.report("densecl_voc_det", [measured(task="voc_det_c4_24k.small")])
+
+
+def test_the_tasks_of_papers_compute_in_the_precision_that_is_asked_for():
+    from benchmark import task
+
+    for name in {row.task for row in paper.load()} & set(task.names()):
+        assert task.load(name).protocol["precision"] == reproduce.PRECISION
 
 
 def test_a_run_of_whole_steps_fills(measured):
@@ -139,13 +177,32 @@ def test_seeds_of_two_checkpoints_are_not_mixed(measured):
     assert densecl_ap(records[::-1]) == densecl_ap(records)
 
 
+def test_every_group_that_agrees_has_a_line(measured):
+    records = [measured(seed, 50.0, weights="a" * 64) for seed in range(3)]
+    records.append(measured(0, 60.0, weights="b" * 64))
+    eight = measured(0, 56.0, weights="a" * 64, protocol={"lr": 0.02})
+    lines = reproduce.report("densecl_voc_det", [*records, eight]).splitlines()
+    place = next(i for i, one in enumerate(lines) if "(3)" in one)
+    further = [[cell.strip() for cell in one.strip("|").split("|")] for one in lines[place + 1 : place + 3]]
+    assert [cells[:5] for cells in further] == [[""] * 5] * 2
+    assert {(cells[5], *cells[7:]) for cells in further} == {
+        ("60.0 (1)", "densecl@bbbbbbbb", records[0].fingerprint),
+        ("56.0 (1)", "densecl@aaaaaaaa", eight.fingerprint),
+    }
+
+
+def test_a_foreign_name_is_no_markup(measured):
+    text = reproduce.report("densecl_voc_det", [measured(name="[x](http://y)", notes=["[a](b) | `c`\x1b[31m"])])
+    assert "\\[x](http:\\//y)@" in text and "\x1b" not in text and "\\[a](b)" in text
+
+
 def test_notes_of_the_runs_are_told(measured):
     text = reproduce.report("densecl_voc_det", [measured(notes=["SyncBN became BN: one process trained."])])
     assert "SyncBN became BN: one process trained." in text.splitlines()[-1]
 
 
 def test_the_plan_names_each_command_once(measured):
-    text = reproduce.report("densecl_voc_det", [], plan=True)
+    text = planned("densecl_voc_det")
     commands = [one for one in text.splitlines() if one.startswith("densebench ")]
     assert len(commands) == len(set(commands))
     assert sum("--checkpoint random " in command for command in commands) == 1
@@ -158,35 +215,63 @@ def test_the_plan_names_each_command_once(measured):
             assert folder in pretrained
             pretrained_before = next(i for i, command in enumerate(commands) if f"--out {folder}" in command)
             assert pretrained_before < commands.index(shlex.join(words))
-    filled = [measured(value=56.0, metric=metric) for metric in ("AP",)]
-    assert "densecl-coco-800e-resnet50" in reproduce.report("densecl_voc_det", filled, plan=True)  # AP50 is missing
+    filled = [measured(seed, 56.0, metric="AP") for seed in range(5)]
+    assert "densecl-coco-800e-resnet50" in planned("densecl_voc_det", filled)  # AP50 is missing
 
 
 def test_the_plan_says_which_method_is_not_there_yet():
-    row = next(row for row in reproduce.load() if row.method == "simclr")
+    row = next(row for row in paper.load() if row.method == "simclr")
     unknown = replace(row, method="nobody", recipe="nobody/imagenet-200e")
-    assert f"# {row.task}, nobody/imagenet-200e: no such method yet" in reproduce.commands([unknown])
-    assert "no such method" not in reproduce.commands([row])
+    assert f"# {row.task}, nobody/imagenet-200e: no such method yet" in to_fill([unknown])
+    assert "no such method" not in to_fill([row])
+    assert "no such recipe yet" in to_fill([replace(row, recipe="simclr/imagenet-7e")])
 
 
 def test_the_plan_shrinks_as_cells_fill(measured):
     keys = ("AP", "AP50", "AP75")
-    full = measured(metrics=dict.fromkeys(keys, 56.0), directions=dict.fromkeys(keys, "higher"), headline="AP")
-    assert "densecl-coco-800e-resnet50" not in reproduce.report("densecl_voc_det", [full], plan=True)
+    fields = {"metrics": dict.fromkeys(keys, 56.0), "directions": dict.fromkeys(keys, "higher"), "headline": "AP"}
+    runs = [measured(seed, **fields) for seed in range(5)]
+    assert "densecl-coco-800e-resnet50" not in planned("densecl_voc_det", runs)
+    assert "densecl-coco-800e-resnet50" in planned("densecl_voc_det", runs[:4])  # four are not the papers' five
 
 
 def test_a_variant_is_planned_with_its_setting():
-    text = reproduce.report("densecl_matching", [], plan=True)
+    text = planned("densecl_matching")
     assert "--recipe coco-800e --set matching=random --out" in text
     assert "# voc07_svm: no such task yet" in text
 
 
-def test_unknown_tables_and_broken_files_are_named(tmp_path):
+def test_an_unknown_table_is_named():
     with pytest.raises(UsageError, match="Did you mean 'densecl_voc_det'"):
         reproduce.report("densecl_voc_dett", [])
-    (tmp_path / "paper.csv").write_text("table,task\n")
-    with pytest.raises(DensebenchError, match=r"paper\.csv has the columns"):
-        reproduce.load(tmp_path)
-    (tmp_path / "paper.csv").write_text(",".join(reproduce.COLUMNS) + "\nt,t,m,r,d,1,a,AP,about 5,s\n")
-    with pytest.raises(DensebenchError, match=r"paper\.csv, line 2: 'about 5'"):
-        reproduce.load(tmp_path)
+    with pytest.raises(UsageError, match="Did you mean 'densecl_voc_det'"):
+        reproduce.gaps("densecl_voc_dett", [])
+
+
+GOOD = "t,t,m,m/r,ImageNet-1k,1,a,AP,5.0,s"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("table,task\n", r"paper\.csv has the columns"),
+        ("", r"paper\.csv has the columns"),
+        (f"{GOOD}\n{GOOD.replace('5.0', 'about 5')}", r"paper\.csv, line 3: 'about 5' is not a number"),
+        (f"{GOOD}\n\n{GOOD.removesuffix(',s')}", r"paper\.csv, line 4 has 9 cells, expected 10"),
+        (f"{GOOD}, of 5 runs", r"paper\.csv, line 2 has 11 cells, expected 10"),
+        (GOOD.replace("ImageNet-1k", "ImageNet"), r"line 2: the pretraining data 'ImageNet' is not known"),
+        (GOOD.replace("ImageNet-1k", "none"), r"line 2: the pretraining data 'none' is not known"),
+        ("t,t,random,random,ImageNet-1k,0,a,AP,5.0,s", r"line 2: the pretraining data 'ImageNet-1k' is not known"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_line(tmp_path, text, message):
+    header = "" if text in ("", "table,task\n") else ",".join(paper.COLUMNS) + "\n"
+    (tmp_path / "paper.csv").write_text(header + text)
+    with pytest.raises(DensebenchError, match=message):
+        paper.load(tmp_path)
+
+
+def test_what_is_no_text_is_named(tmp_path):
+    (tmp_path / "paper.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(DensebenchError, match=r"paper\.csv is no CSV file"):
+        paper.load(tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.result import Record, exists, gather, read, read_all, write
+from benchmark.result import Record, differences, exists, gather, read, read_all, write
 from pretrain.errors import DensebenchError, UsageError
 
 
@@ -254,3 +254,14 @@ def test_how_many_images_were_evaluated(make_record):
     assert make_record().evaluated is None
     assert make_record(protocol={"data.test.images": 540, "max_test_images": 200}).evaluated == 200
     assert make_record(protocol={"data.test.images": 150, "max_test_images": None}).evaluated == 150
+
+
+def test_two_fingerprints_are_compared_in_words(make_record):
+    first, second = make_record(protocol={"lr": 0.01}), make_record(protocol={"lr": 0.02})
+    names = [first.fingerprint, second.fingerprint]
+    assert differences([first, second], names) == ["lr: 0.01 against 0.02"]
+    assert differences([first], [names[0]] * 2) == ["The two are the same protocol."]
+    with pytest.raises(UsageError, match="Two fingerprints can be compared, not 1"):
+        differences([first], names[:1])
+    with pytest.raises(UsageError, match=f"no fingerprint '{names[1]}'"):
+        differences([first], names)

@@ -1,0 +1,28 @@
+"""Options that several verbs of the command line share, and their defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+LARGEST_SEED = 2**32 - 1  # of NumPy's global generator
+Checkpoint = Annotated[str, typer.Option(help="A checkpoint file, or 'random' for the control row.")]
+DataRoot = Annotated[Path, typer.Option(help="The folder with VOCdevkit, coco, cityscapes, nyu.")]
+DataSpec = Annotated[Path | None, typer.Option(help="A specification beside the data root's own.")]
+Seeds = Annotated[list[int], typer.Option(help="One or more seeds: --seeds 0 1 2.", min=0, max=LARGEST_SEED)]
+Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE; several may follow one --set.")]
+Records = Annotated[
+    list[Path] | None,
+    typer.Option(help="Folders of records, or single ones; by default runs/records and results/records."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Trunk = Annotated[str | None, typer.Option(help="Which of a file's networks, such as teacher or key.")]
+Format = Annotated[str | None, typer.Option(help="The naming format; found out by default.")]
+Arch = Annotated[str | None, typer.Option(help="The architecture, such as resnet50.")]
+NOTHING: list[str] = []
+ONE_SEED = [0]
+Target = Literal["mmdet", "mmseg", "detectron2", "hf-safetensors", "timm", "torchvision"]
+Mode = Literal["finetune", "frozen", "linear"]
+Precision = Literal["float32", "bfloat16"]
