@@ -126,7 +126,7 @@ class _Demo:
         from benchmark.correspond import correspondences
         from benchmark.report.correspondence import draw
 
-        picture = self._pictures / "correspondences.png"
+        picture = self._pictures / f"correspondences_{self._plan.iterations}.png"  # of a quick demo it is another
         if not picture.exists():
             images = manifest.read(data_spec.read(self._plan.data), "voc_seg").test.images
             draw(correspondences(self._plan.checkpoint(method), images[:MATCHED]), picture)

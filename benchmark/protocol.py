@@ -32,6 +32,17 @@ def protocol_of(task: Task, mode: str, overrides: Mapping[str, Any]) -> Protocol
     return protocol
 
 
+def changes(task: Task, mode: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in which the task's protocol with overrides differs from the task as it stands.
+
+    Raises:
+        UsageError: See `protocol_of`.
+    """
+    plain = dict(flatten(protocol_of(task, mode, {}), ""))
+    changed = flatten(protocol_of(task, mode, overrides), "")
+    return {name: value for name, value in changed if value != plain.get(name)}
+
+
 def flatten(value: Any, name: str) -> list[tuple[str, Any]]:
     """Return (dotted name, value) for every leaf below `name`; a list of plain values is a leaf."""
     if isinstance(value, dict):

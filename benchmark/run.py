@@ -20,6 +20,7 @@ from pretrain.engine import precision as precisions
 from pretrain.engine.launch import is_main_process, world_size
 from pretrain.errors import DensebenchError, UsageError
 
+COUNTED = ("evaluated_classes",)  # what an evaluator tells of the data, beside its metrics
 CALIBRATION_IMAGES = 200
 """Training images, at most, that set the norm statistics of a frozen random trunk."""
 
@@ -147,8 +148,7 @@ class _Run:
 
     def record(self, on_event: Callable[[Event], None] | None) -> Record:
         """Return the record: the one that exists, or that of a new run."""
-        asked = protocol.protocol_of(self.task, self.request.mode, self.request.overrides or {})["precision"]
-        precision = precisions.choose(self.request.precision or asked)
+        precision = precisions.choose(protocol.protocol_of(self.task, self.request.mode, self._overrides)["precision"])
         composed = self._compose(precision, Path("unknown"))
         weights = self.backbone.certificate.digest
         key = Key(weights, fingerprint(composed.fingerprint), self.seed)
@@ -162,8 +162,8 @@ class _Run:
             folder = self.request.out / "work" / key.path(records).stem
             tell(Event("started", self.task.name, self.seed, steps=composed.iterations))
             begin = time.monotonic()
-            metrics = self._finetune(self._compose(precision, folder), folder, on_event)
-            result = self._result(composed, metrics, precision, time.monotonic() - begin)
+            measured = self._finetune(self._compose(precision, folder), folder, on_event)
+            result = self._result(composed, measured, precision, time.monotonic() - begin)
             if is_main_process():
                 from benchmark.finetune import forget
 
@@ -223,15 +223,14 @@ class _Run:
         self, composed: compose.Composed, folder: Path, on_event: Callable[[Event], None] | None
     ) -> dict[str, float]:
         with quiet():
-            from benchmark.finetune import Job, finetune, reported
+            from benchmark.finetune import Job, finetune
 
         def on_step(step: int, steps: int) -> None:
             if on_event is not None:
                 on_event(Event("step", self.task.name, self.seed, step, steps))
 
-        title = f"{self.task.name}, {self._name}, seed {self.seed}"
         job = Job(
-            title=title,
+            title=self._title,
             composed=composed,
             backbone=self._fitted(composed),
             frozen=self.request.mode != "finetune",
@@ -239,12 +238,17 @@ class _Run:
             folder=folder,
             keep_model=self.request.keep_model,
         )
-        metrics = finetune(job, on_step if on_event is not None else None)
-        return reported(metrics, [metric.key for metric in self.task.metrics], title)
+        return finetune(job, on_step if on_event is not None else None)
 
     def _fitted(self, composed: compose.Composed) -> Backbone:
         """Return the backbone with its position embeddings at the task's size."""
         return convert.at_size(self.backbone, composed.image_size)
+
+    @property
+    def _overrides(self) -> Mapping[str, Any]:
+        """The settings that the user changes, a precision that is asked for among them."""
+        asked = {"precision": self.request.precision} if self.request.precision else {}
+        return {**(self.request.overrides or {}), **asked}
 
     @property
     def _is_random(self) -> bool:
@@ -256,10 +260,16 @@ class _Run:
         return self._is_random and self.request.mode != "finetune" and has_statistics
 
     @property
+    def _title(self) -> str:
+        return f"{self.task.name}, {self._name}, seed {self.seed}"
+
+    @property
     def _name(self) -> str:
         return self.request.name or str(self.backbone.meta.get("method", Path(self.checkpoint).stem))
 
-    def _result(self, composed: compose.Composed, metrics: dict[str, float], precision: str, seconds: float) -> Record:
+    def _result(self, composed: compose.Composed, measured: dict[str, float], precision: str, seconds: float) -> Record:
+        from benchmark.finetune import reported
+
         meta = self.backbone.meta
         described = {metric.key: metric for metric in self.task.metrics}
         return Record(
@@ -274,7 +284,7 @@ class _Run:
             fingerprint_dict=composed.fingerprint,
             seed=self.seed,
             pretrain_seed=None if self._is_random else meta.get("seed"),
-            metrics=metrics,
+            metrics=reported(measured, [metric.key for metric in self.task.metrics], self._title),
             directions={key: metric.better for key, metric in described.items()},
             headline=self.task.metrics[0].key,
             metric_info={key: {"label": m.label, "scale": m.scale} for key, m in described.items()},
@@ -290,14 +300,14 @@ class _Run:
             device=provenance.device(),
             versions=provenance.versions(),
             commit=provenance.commit(),
-            data=self.found.summary(),
+            data={**self.found.summary(), **{key: int(measured[key]) for key in COUNTED if key in measured}},
         )
 
     def _notes(self, composed: compose.Composed) -> Iterator[str]:
         if world_size() == 1 and "SyncBN" in str(self.task.protocol["model"]):
             yield "SyncBN became BN: one process trained."
-        for name, value in (self.request.overrides or {}).items():
-            yield f"{CHANGED}{name} was set to {value}."
+        changes = protocol.changes(self.task, self.request.mode, self._overrides)
+        yield from (f"{CHANGED}{name} was set to {value}." for name, value in changes.items())
         if self.skip:
             yield f"{len(self.skip)} unreadable training images were left out."
         yield from composed.notes

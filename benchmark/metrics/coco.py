@@ -95,7 +95,7 @@ class CocoAP(BaseMetric):
 
 
 def read_truth(ann_file: str) -> COCO:
-    """Load a COCO annotation file without pycocotools' printing."""
+    """Load a COCO annotation file without pycocotools' printing; an object without `iscrowd` is none."""
     if not Path(ann_file).is_file():
         raise DensebenchError(f"The annotation file {ann_file} does not exist.")
     try:
@@ -105,6 +105,8 @@ def read_truth(ann_file: str) -> COCO:
         raise DensebenchError(f"{ann_file} is not a COCO annotation file: {error}.") from error
     if not {"images", "annotations", "categories"} <= truth.dataset.keys():
         raise DensebenchError(f"{ann_file} lacks images, annotations or categories: not a COCO instances file.")
+    for annotation in truth.dataset["annotations"]:
+        annotation.setdefault("iscrowd", 0)  # pycocotools wants it only when it evaluates, after the training
     return truth
 
 

@@ -21,7 +21,8 @@ class MeanIoU(BaseMetric):
     """mIoU, aAcc (share of right pixels) and mAcc (mean recall of the classes), in percent.
 
     A class that occurs neither in prediction nor in ground truth is left out of mIoU; one that does not occur
-    in the ground truth is left out of mAcc. Labels keep their own resolution; nothing is resized here.
+    in the ground truth is left out of mAcc; `evaluated_classes` says how many do occur there. Labels keep their own
+    resolution; nothing is resized here.
 
     Args:
         num_classes: Number of classes C.
@@ -52,7 +53,7 @@ class MeanIoU(BaseMetric):
     def compute_metrics(self, results: list[NDArray[np.int64]]) -> dict[str, float]:
         """Sum the images and take the means."""
         right, predicted, true = np.sum(results, axis=0) if results else np.zeros((3, self.num_classes), np.int64)
-        return mean_iou(right, predicted, true)
+        return {**mean_iou(right, predicted, true), "evaluated_classes": int((true > 0).sum())}
 
 
 def confusion_matrix(

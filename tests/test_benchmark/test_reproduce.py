@@ -52,6 +52,10 @@ def test_the_papers_numbers():
     assert counted["densecl_coco_semi_10"] == 36
     assert counted["densecl_voc_seg"] == 7
     assert counted["densecl_matching"] == 12
+    assert counted["moco_v1_voc_det"] == 9 and counted["moco_readme_voc_det"] == 12
+    assert counted["byol_nyu_depth"] == 15
+    assert counted["pixpro_voc_det"] == 27 and counted["pixpro_coco_det"] == 20
+    assert counted["slotcon_coco_det"] == 6
     assert sorted(counted) == paper.tables()
     assert all(row.source for row in rows)
     values = {(row.table, row.recipe, row.metric): row.value for row in rows}
@@ -59,6 +63,10 @@ def test_the_papers_numbers():
     assert values["densecl_coco_det", "supervised/imagenet-90e", "segm_AP"] == "35.9"
     assert values["densecl_coco_semi_10", "random", "bbox_AP"] == "20.6"
     assert values["densecl_matching", "densecl/coco-800e+matching=projected", "AP75"] == "62.1"
+    assert values["moco_readme_voc_det", "moco_v2/imagenet-200e+epochs=800", "AP"] == "57.4"
+    assert values["byol_nyu_depth", "byol/imagenet-1000e", "rms"] == "0.541"
+    assert values["pixpro_coco_det", "pixpro/imagenet-100e", "segm_AP"] == "36.8"
+    assert values["slotcon_coco_det", "slotcon/coco-800e", "bbox_AP"] == "41.0"
 
 
 def test_metrics_and_recipes_are_those_of_this_project():
@@ -71,7 +79,8 @@ def test_metrics_and_recipes_are_those_of_this_project():
             assert row.metric in {metric.key for metric in task.load(row.task).metrics}
         if row.method in methods.names() and row.method != "random":
             recipe = row.recipe.partition("/")[2].partition("+")[0]
-            assert recipe in methods.load(row.method).recipes
+            known = recipe in methods.load(row.method).recipes
+            assert known or row.recipe == "supervised/imagenet-100e"  # PixPro's README says so; no recipe here is it
 
 
 def test_a_measured_row(measured):
