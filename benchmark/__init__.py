@@ -30,13 +30,14 @@ def evaluate(
         tasks: Names of tasks.
         data_root: The folder with VOCdevkit, coco, cityscapes, nyu.
         seeds: Fine-tuning seeds.
-        options: Further fields of `benchmark.run.Request`: arch, mode, name, out, overrides, ...
+        options: Further fields of `benchmark.request.Request`: arch, mode, name, out, overrides, ...
 
     Raises:
         UsageError: A name is unknown, or options do not fit together.
         DensebenchError: The checkpoint is not certified, the data is incomplete, or a run failed.
     """
-    from benchmark.run import Request, run_tasks
+    from benchmark.request import Request
+    from benchmark.run import run_tasks
 
     return run_tasks(tasks, str(checkpoint), seeds, Request(Path(data_root), **options))
 

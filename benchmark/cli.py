@@ -24,6 +24,10 @@ from benchmark.options import (
     Precision,
     Seeds,
     Settings,
+    StatedData,
+    StatedEpochs,
+    StatedMethod,
+    StatedRecipe,
     Target,
     Trunk,
 )
@@ -233,12 +237,18 @@ def run(
     skip_unreadable: Annotated[bool, typer.Option(help="Leave out training images that cannot be read.")] = False,
     allow_untrained: Annotated[bool, typer.Option(help="Accept weights that look untrained.")] = False,
     keep_model: Annotated[bool, typer.Option(help="Keep the fine-tuned weights.")] = False,
+    method: StatedMethod = None,
+    recipe: StatedRecipe = None,
+    pretrain_data: StatedData = None,
+    epochs: StatedEpochs = None,
 ) -> None:
     """Fine-tune, evaluate and record; what is recorded is not run again."""
     from benchmark.report import markdown
-    from benchmark.run import Request, run_tasks
+    from benchmark.request import Request
+    from benchmark.run import run_tasks
     from benchmark.table import wide
 
+    stated = {"method": method, "recipe": recipe, "data": pretrain_data, "epochs": epochs}
     request = Request(
         data_root=data_root,
         arch=arch,
@@ -254,6 +264,7 @@ def run(
         skip_unreadable=skip_unreadable,
         allow_untrained=allow_untrained,
         keep_model=keep_model,
+        stated={name: value for name, value in stated.items() if value is not None},
     )
     print(markdown.wide(wide(run_tasks(tasks, checkpoint, seeds, request))), end="")
 

@@ -19,7 +19,7 @@ from pretrain.files import replacing
 
 if TYPE_CHECKING:
     from benchmark.certificate import Certificate
-    from benchmark.run import Event
+    from benchmark.request import Event
 
 PICTURED = 6  # images a task
 MATCHED = 24  # images whose views are matched
@@ -140,7 +140,8 @@ class _Demo:
                 self._board.say(f"{method}: {in_short(backbone.certificate)}")
 
     def _fine_tune(self, method: str, task: str, seed: int) -> Record:
-        from benchmark.run import Request, run_tasks
+        from benchmark.request import Request
+        from benchmark.run import run_tasks
 
         def on_event(event: Event) -> None:
             if event.kind == "step":

@@ -21,6 +21,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 Trunk = Annotated[str | None, typer.Option(help="Which of a file's networks, such as teacher or key.")]
 Format = Annotated[str | None, typer.Option(help="The naming format; found out by default.")]
 Arch = Annotated[str | None, typer.Option(help="The architecture, such as resnet50.")]
+_UNSAID = "for a file that does not say it"
+StatedMethod = Annotated[str | None, typer.Option("--method", help=f"Its method, such as moco_v2; {_UNSAID}.")]
+StatedRecipe = Annotated[str | None, typer.Option("--recipe", help=f"Its recipe, such as imagenet-200e; {_UNSAID}.")]
+StatedData = Annotated[str | None, typer.Option("--pretrain-data", help=f"Such as 'ImageNet-1k'; {_UNSAID}.")]
+StatedEpochs = Annotated[float | None, typer.Option("--epochs", help=f"Of its pretraining; {_UNSAID}.", min=0)]
 NOTHING: list[str] = []
 ONE_SEED = [0]
 Target = Literal["mmdet", "mmseg", "detectron2", "hf-safetensors", "timm", "torchvision"]

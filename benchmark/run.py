@@ -13,6 +13,7 @@ from benchmark import compose, convert, data_spec, manifest, protocol, task
 from benchmark.convert import Backbone
 from benchmark.data_check import unreadable
 from benchmark.quiet import quiet
+from benchmark.request import Event, Request
 from benchmark.result import CHANGED, Key, Record, exists, fingerprint, read, write
 from pretrain import provenance
 from pretrain.claim import claim
@@ -23,64 +24,6 @@ from pretrain.errors import DensebenchError, UsageError
 COUNTED = ("evaluated_classes",)  # what an evaluator tells of the data, beside its metrics
 CALIBRATION_IMAGES = 200
 """Training images, at most, that set the norm statistics of a frozen random trunk."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something happened in `run_tasks`.
-
-    Attributes:
-        kind: "started", "step", "recorded", or "found" for a run whose record exists.
-        task: The task's name.
-        seed: The fine-tuning seed.
-        step: Iterations done.
-        steps: Iterations in all.
-        record: The record, for "recorded" and "found".
-    """
-
-    kind: str
-    task: str
-    seed: int
-    step: int = 0
-    steps: int = 0
-    record: Record | None = None
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks of `run_tasks`, beside tasks, checkpoint and seeds.
-
-    Attributes:
-        data_root: The folder of the data sets.
-        arch: The architecture; needed for "random", else read from the checkpoint.
-        trunk: Which of the checkpoint's networks; by default the one that its authors evaluate.
-        mode: "finetune", "frozen" or "linear".
-        name: What to call the checkpoint in tables; by default its method's name.
-        out: Where records and work folders go.
-        data_spec: A data specification, for data that is not in the official layout.
-        force: Run again what is recorded.
-        overrides: Dotted names in the protocol and their new values.
-        precision: "float32" or "bfloat16"; by default the task's.
-        workers: Loader processes.
-        skip_unreadable: Leave out training images that cannot be read.
-        allow_untrained: Accept a checkpoint that looks untrained.
-        keep_model: Keep the fine-tuned weights.
-    """
-
-    data_root: Path
-    arch: str | None = None
-    trunk: str | None = None
-    mode: str = "finetune"
-    name: str | None = None
-    out: Path = Path("runs")
-    data_spec: Path | None = None
-    force: bool = False
-    overrides: Mapping[str, Any] | None = None
-    precision: str | None = None
-    workers: int = 2
-    skip_unreadable: bool = False
-    allow_untrained: bool = False
-    keep_model: bool = False
 
 
 def run_tasks(
@@ -123,6 +66,8 @@ def _backbone(one: task.Task, checkpoint: str, seed: int, request: Request) -> B
     if checkpoint == "random":
         if request.arch is None:
             raise UsageError("A random checkpoint needs an architecture.", "Add --arch, such as --arch resnet50.")
+        if request.stated:
+            raise UsageError("A random checkpoint has no pretraining.", f"Leave out {_options(request.stated)}.")
         return convert.random_init(request.arch, seed, to=target)
     path = Path(checkpoint)
     if not path.exists():
@@ -130,7 +75,13 @@ def _backbone(one: task.Task, checkpoint: str, seed: int, request: Request) -> B
     backbone = convert.convert(
         path, to=target, arch=request.arch, allow_untrained=request.allow_untrained, trunk=request.trunk
     )
+    if backbone.meta and request.stated:
+        raise UsageError(f"{path} says itself how it was pretrained.", f"Leave out {_options(request.stated)}.")
     return convert.require(backbone)
+
+
+def _options(stated: Mapping[str, Any]) -> str:
+    return ", ".join(f"--{'pretrain-data' if name == 'data' else name}" for name in stated)
 
 
 @dataclass(frozen=True)
@@ -176,7 +127,8 @@ class _Run:
         """Return the record of this key, unless there is none or it is to be redone.
 
         Raises:
-            DensebenchError: It is of the same tensors with another input normalisation, which gives other numbers.
+            DensebenchError: It is of the same tensors with another input normalisation, which gives other numbers, or
+                says something else of their pretraining than is stated.
         """
         if self.request.force or not exists(key, records):
             return None
@@ -188,6 +140,13 @@ class _Run:
                 f"but the checkpoint states {self._input}.",
                 "Use --force to measure it anew.",
             )
+        said = {**known.pretraining, "method": known.method}
+        for name, value in self.request.stated.items():
+            if said.get(name) != value:
+                raise DensebenchError(
+                    f"{path} says of its pretraining {name} {said.get(name)}, not {value} as is stated now.",
+                    "Use --force to measure it anew.",
+                )
         tell(Event("found", self.task.name, self.seed, record=known))
         return known
 
@@ -265,12 +224,18 @@ class _Run:
 
     @property
     def _name(self) -> str:
-        return self.request.name or str(self.backbone.meta.get("method", Path(self.checkpoint).stem))
+        return self.request.name or str(self._meta.get("method", Path(self.checkpoint).stem))
+
+    @property
+    def _meta(self) -> dict[str, Any]:
+        """What is known of the pretraining: what the file says, or else what the user states."""
+        stated = {**self.request.stated, "stated": True} if self.request.stated else {}
+        return {**self.backbone.meta, **stated}
 
     def _result(self, composed: compose.Composed, measured: dict[str, float], precision: str, seconds: float) -> Record:
         from benchmark.finetune import reported
 
-        meta = self.backbone.meta
+        meta = self._meta
         described = {metric.key: metric for metric in self.task.metrics}
         return Record(
             weights=self.backbone.certificate.digest,
@@ -289,7 +254,7 @@ class _Run:
             headline=self.task.metrics[0].key,
             metric_info={key: {"label": m.label, "scale": m.scale} for key, m in described.items()},
             pretraining={
-                **{key: meta[key] for key in ("recipe", "data", "images", "epochs") if key in meta},
+                **{key: meta[key] for key in ("recipe", "data", "images", "epochs", "stated") if key in meta},
                 "input": self._input,
             },
             partial=self.found.partial or bool(self.skip),

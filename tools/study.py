@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.report import markdown
+from benchmark.request import Request
 from benchmark.result import read_all
-from benchmark.run import Request, run_tasks
+from benchmark.run import run_tasks
 from benchmark.table import wide
 from pretrain import methods
 from pretrain.data import scenes

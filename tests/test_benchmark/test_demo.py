@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,3 +107,20 @@ def test_a_certificate_in_one_line():
     assert "120 tensors" in line
     assert "3e-07" in line
     assert "0123456789ab" in line
+
+
+def test_a_full_demo_does_not_keep_the_picture_of_a_quick_one(tmp_path, monkeypatch):
+    from benchmark import correspond, data_spec, manifest
+    from benchmark.report import correspondence
+
+    drawn = []
+    monkeypatch.setattr(data_spec, "read", lambda root: None)
+    monkeypatch.setattr(manifest, "read", lambda spec, data: SimpleNamespace(test=SimpleNamespace(images=())))
+    monkeypatch.setattr(correspond, "correspondences", lambda checkpoint, images: checkpoint)
+    monkeypatch.setattr(correspondence, "draw", lambda matches, path: (path.touch(), drawn.append((matches, path))))
+    (tmp_path / "pictures").mkdir()
+    plans = [Plan.make(tmp_path, quick=quick) for quick in (True, False, True)]
+    for plan in plans:
+        demo._Demo(plan, None, None)._correspondences("densecl")
+    assert [checkpoint for checkpoint, _ in drawn] == [plan.checkpoint("densecl") for plan in plans[:2]]
+    assert len({path for _, path in drawn}) == 2

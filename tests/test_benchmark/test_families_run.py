@@ -7,8 +7,9 @@ import torch
 
 import pretrain.backbones
 from benchmark import compose, convert, data_spec, manifest, task
+from benchmark.request import Request
 from benchmark.result import fingerprint
-from benchmark.run import Request, run_tasks
+from benchmark.run import run_tasks
 from pretrain import checkpoint
 from pretrain.backbones.vit import resize_positions
 from pretrain.data import scenes

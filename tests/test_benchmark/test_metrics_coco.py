@@ -136,6 +136,17 @@ def test_no_detection_at_all_is_zero(ann_file):
     assert set(measured) == {f"{kind}_{key}" for kind in ("bbox", "segm") for key in ("AP", "AP50", "AP75")}
 
 
+def test_objects_that_do_not_say_whether_they_are_crowds_are_none(ann_file, tmp_path):
+    bare = copy.deepcopy(TRUTH)
+    for annotation in bare["annotations"]:
+        if not annotation["iscrowd"]:
+            del annotation["iscrowd"]
+    path = tmp_path / "bare.json"
+    path.write_text(json.dumps(bare))
+    batch = list(samples("bbox"))
+    assert measure(str(path), "bbox", batch) == measure(ann_file, "bbox", batch)
+
+
 def test_bad_input_is_named(ann_file, tmp_path):
     with pytest.raises(DensebenchError, match="does not exist"):
         CocoAP(str(tmp_path / "nowhere.json"))

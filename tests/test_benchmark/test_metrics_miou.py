@@ -55,6 +55,12 @@ def test_published_cases_over_the_classes_of_the_truth(case):
     assert measured["mAcc"] / 100 == pytest.approx(case["mean_accuracy"], abs=1e-12)
 
 
+def test_the_classes_that_occur_are_counted():
+    """Of five classes two stand in the labels; a third is only predicted."""
+    measured = measure([[[0, 1], [2, 1]]], [[[0, 0], [1, 255]]], 5)
+    assert measured["evaluated_classes"] == 2
+
+
 def test_broken_variants_fail():
     right = measure(UNION["predictions"], UNION["references"], 10)
     swapped = measure(UNION["references"], UNION["predictions"], 10)

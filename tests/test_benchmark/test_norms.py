@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from benchmark.heads import norms
-from benchmark.run import Request, run_tasks
+from benchmark.request import Request
+from benchmark.run import run_tasks
 from pretrain.data import scenes
 from pretrain.engine.sampling import KeyedSampler
 

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from benchmark import manifest
+from benchmark.request import Request
 from benchmark.result import read_all
-from benchmark.run import Request, run_tasks
+from benchmark.run import run_tasks
 from pretrain.data import scenes
 from pretrain.errors import DensebenchError, UsageError
 
@@ -158,7 +159,7 @@ def test_precision_can_be_set_like_any_other_setting(data, tmp_path):
     overrides = {**SEGMENTATION, "precision": "float32"}
     (record,) = run_tasks([SEG], "random", [0], request(data, tmp_path, precision=None, overrides=overrides))
     assert record.precision == record.fingerprint_dict["precision"] == "float32"
-    assert record.changed
+    assert record.changes
 
 
 def test_an_uncertified_checkpoint_is_refused_and_leaves_no_record(data, tmp_path, trained_looking):
