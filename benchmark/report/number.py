@@ -49,7 +49,7 @@ def cell(value: Cell | None) -> str:
     return summary(value.summary, value.scale) + _marks(value.floor, value.conditions.deviates)
 
 
-def row(values: Mapping[str, Any]) -> str:
+def row(values: Mapping[Any, Any]) -> str:
     """Write the mean of a row of the long table, with its marks."""
     measured = Summary(values["mean"], values["sd"], values["n"])
     return summary(measured, values["scale"]) + _marks(values["floor"], values["partial"] or bool(values["changed"]))

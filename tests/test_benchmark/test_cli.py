@@ -284,7 +284,7 @@ def test_one_record_is_a_table_and_two_protocols_are_compared(make_record, tmp_p
     assert call("table", "--records", paths[0], "--format", "csv") == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
     fingerprints = [record.fingerprint for record in records]
-    assert call(*spread(["table", "--records", str(tmp_path), "--compare", *fingerprints])) == 0
+    assert call("table", "--records", str(tmp_path), "--compare", *fingerprints) == 0
     assert capsys.readouterr().out == "lr: 0.01 against 0.02\n"
     assert call("table", "--records", str(tmp_path), "--compare", fingerprints[0]) == 2
     (tmp_path / "notes.txt").write_text("hello")

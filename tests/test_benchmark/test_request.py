@@ -12,7 +12,7 @@ from pretrain.errors import DensebenchError, UsageError
 
 SEG = "voc_seg_fcn_d8_20k.demo"
 STATED = {"method": "moco_v2", "recipe": "imagenet-200e", "data": "ImageNet-1k", "epochs": 200.0}
-STRANGER = SimpleNamespace(meta={}, mean=(0, 0, 0), std=(1, 1, 1), channel_order="RGB")
+STRANGER = SimpleNamespace(meta={}, state={}, mean=(0, 0, 0), std=(1, 1, 1), channel_order="RGB")
 
 
 @pytest.fixture(scope="module")
