@@ -28,7 +28,7 @@ from pretrain.learner import Learner, StepHook
 from pretrain.masks.store import Store
 from pretrain.method import Augment, Method
 from pretrain.monitor import CollapseHook, NoteHook, UnreadableHook
-from pretrain.recipe import Recipe
+from pretrain.recipe import Recipe, keywords_of
 from pretrain.schedule import optimizer, schedules
 from pretrain.settings import Settings
 from pretrain.views.batched import uncoloured
@@ -126,10 +126,7 @@ def pretrain(
         if augment is not None:
             progress_hook = ProgressHook(f"{method} {arch}", chosen.batch_size, quiet=progress is not None)
             hooks = [StepHook(progress), progress_hook, unreadable, StateHook(str(out / STATE), save_seconds)]
-            if store is not None:
-                count = store.without(source.paths)
-                note = f"{count} of {len(source.paths)} images have no region: each counts as one region."
-                hooks.append(NoteHook(note))
+            hooks += [NoteHook(note) for note in _notes(kind, chosen, store, source)]
             _train(learner, Augmented(pictures, augment, seed), settings, out, workers, hooks)
         if launch.is_main_process():
             tensors = model.export().state_dict()
@@ -159,6 +156,21 @@ def _regions(kind: type[Method], file: str | Path | None, source: Source) -> Sto
             "Type the `densebench masks` command for these images; it completes the file.",
         )
     return store
+
+
+def _notes(kind: type[Method], recipe: Recipe, store: Store | None, source: Source) -> list[str]:
+    """Return what the log should say of this run before it starts."""
+    notes = []
+    if store is not None:
+        count = store.without(source.paths)
+        notes.append(f"{count} of {len(source.paths)} images have no region: each counts as one region.")
+    groups = {**keywords_of(kind), **recipe.method}.get("batch_norm_groups", 0)
+    if groups * launch.world_size() == 1:
+        notes.append(
+            "Batch norm sees the whole batch at once and may give a query's key away (no ShuffleBN);"
+            " batch_norm_groups=8 splits it as 8 devices do."
+        )
+    return notes
 
 
 def _augmentation(model: Method, recipe: Recipe) -> Augment:

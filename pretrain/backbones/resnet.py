@@ -22,8 +22,9 @@ ARCHS = ("resnet18", "resnet34", *WIDE, *(f"{arch}x{times}" for arch in WIDE for
 class ResNet(Backbone):
     """A ResNet without its classifier; parameters have timm's (and torchvision's) names.
 
-    # NOTE: residual branches are not zero-initialised, as those of the released VICReg and VICRegL are: a network whose
-    branches are silent would look the same whatever their weights are.
+    # NOTE: residual branches are not zero-initialised, as those of the released SimCLR, BYOL, DetCon, VICReg and
+    VICRegL are (each branch's last norm starts with a scale of 0): a network whose branches are silent would look the
+    same whatever their weights are, and the random rows of a table start as the pretrained ones did.
 
     Args:
         arch: One of `ARCHS`.

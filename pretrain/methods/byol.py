@@ -30,6 +30,8 @@ class BYOL(Method):
         dimension: Width of projection and prediction.
         hidden: Width of the hidden layers of projector and predictor.
         ema_momentum: tau_base, the teacher's momentum at the start; it rises to 1 along a cosine.
+        momentum_encoder: Let the teacher follow slowly; else it is the online network of this very step (Table 5a, the
+            row of tau = 0).
         image_size: Side of the views in pixels.
         crop_scale: Bounds of a crop's share of the image's area.
     """
@@ -54,14 +56,18 @@ class BYOL(Method):
         dimension: int = 256,
         hidden: int = 4096,
         ema_momentum: float = 0.996,
+        momentum_encoder: bool = True,
         image_size: int = 224,
         crop_scale: tuple[float, float] = (0.08, 1.0),
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(backbone, GlobalHead(backbone.layout.channels[-1], hidden, dimension, norm=True))
-        self.predictor = perceptron(dimension, hidden, dimension, norm=True)
+        # NOTE: no bias on the last layers, as in the released code; the paper does not say.
+        head = GlobalHead(backbone.layout.channels[-1], hidden, dimension, norm=True, last_bias=False)
+        self.encoder = Encoder(backbone, head)
+        self.predictor = perceptron(dimension, hidden, dimension, norm=True, last_bias=False)
         self.teacher = teacher_of(self.encoder)
         self.ema_momentum = ema_momentum
+        self.momentum_encoder = momentum_encoder
         self.augment = byol_views(image_size, crop_scale)
 
     def views(self) -> Augment:
@@ -70,7 +76,8 @@ class BYOL(Method):
 
     def before_step(self, progress: float) -> None:
         """Let the teacher follow (Eq. 1), ever more slowly."""
-        follow(self.teacher, self.encoder, cosine_momentum(self.ema_momentum, progress))
+        momentum = cosine_momentum(self.ema_momentum, progress) if self.momentum_encoder else 0.0
+        follow(self.teacher, self.encoder, momentum)
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return the regression of each view's target from the other view, added up (Eq. 2)."""

@@ -61,8 +61,10 @@ class DetConB(Method):
         crop_scale: tuple[float, float] = (0.08, 1.0),
     ) -> None:
         super().__init__()
-        self.encoder = RegionEncoder(backbone, perceptron(backbone.layout.channels[-1], hidden, dimension, norm=True))
-        self.predictor = perceptron(dimension, hidden, dimension, norm=True)
+        # NOTE: no bias on the last layers, as in the released code; the paper does not say.
+        head = perceptron(backbone.layout.channels[-1], hidden, dimension, norm=True, last_bias=False)
+        self.encoder = RegionEncoder(backbone, head)
+        self.predictor = perceptron(dimension, hidden, dimension, norm=True, last_bias=False)
         self.teacher = teacher_of(self.encoder)
         self.temperature = temperature
         self.ema_momentum = ema_momentum

@@ -22,7 +22,9 @@ from pretrain.views.sample import simclr_views
 class DetConS(Method):
     """Find an image's region in the other view among the regions of all images, by one network.
 
-    # NOTE: no code was released for DetCon-S; the recipe for ImageNet is SimCLR's.
+    # NOTE: no code was released for DetCon-S. Views, widths of the head and the recipe for ImageNet are SimCLR's. The
+    head's form, and that each view goes through the network on its own, are the released DetCon-B's: no batch norm on
+    the output, as SimCLR's released head has, and no bias on the last layer.
 
     Args:
         backbone: The network to train.
@@ -58,7 +60,8 @@ class DetConS(Method):
     ) -> None:
         super().__init__()
         channels = backbone.layout.channels[-1]
-        self.encoder = RegionEncoder(backbone, perceptron(channels, hidden or channels, dimension, norm=True))
+        head = perceptron(channels, hidden or channels, dimension, norm=True, last_bias=False)
+        self.encoder = RegionEncoder(backbone, head)
         self.temperature = temperature
         views = simclr_views(image_size, crop_scale, colour_strength)
         self.augment = RegionViews(views, backbone.layout.strides[-1], regions)

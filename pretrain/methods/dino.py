@@ -15,7 +15,7 @@ from pretrain.losses.self_distillation import across_views, entropy, mean_square
 from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.centre import Centre
 from pretrain.modules.distributed import gather, world
-from pretrain.modules.heads import PrototypeHead, perceptron
+from pretrain.modules.heads import PrototypeHead, ScoreLinear
 from pretrain.modules.multi_crop import MultiCropEncoder
 from pretrain.modules.teacher import cosine_momentum, follow, linear_warmup, teacher_of
 from pretrain.recipe import Recipe, adamw, for_scenes
@@ -124,7 +124,8 @@ class DINO(Method):
         head = PrototypeHead(backbone.layout.channels[-1], hidden, bottleneck, dimension, norm, unit_last_layer)
         self.student = MultiCropEncoder(backbone, head)
         self.teacher = teacher_of(self.student)
-        self.predictor = perceptron(dimension, hidden, dimension, activation=nn.GELU) if predictor else None
+        layers = (nn.Linear(dimension, hidden), nn.GELU(), ScoreLinear(hidden, dimension)) if predictor else ()
+        self.predictor = nn.Sequential(*layers)
         self.centre = Centre(dimension, centre_momentum)
         if isinstance(backbone, ViT):
             backbone.drop_path(drop_path)
@@ -156,9 +157,7 @@ class DINO(Method):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return the cross-entropy over all pairs of a teacher's view and another view (Eq. 3), and H(P_t)."""
-        student = self.student(views.images)  # (B, K) a view
-        if self.predictor is not None:
-            student = [self.predictor(logits) for logits in student]
+        student = [self.predictor(logits) for logits in self.student(views.images)]  # (B, K) a view
         with torch.no_grad():
             teacher = self.teacher(views.images[:2])
             targets = self._targets(teacher)

@@ -81,6 +81,12 @@ class DropPos(Method):
         self.side = image_size // patch
         if int(self.side**2 * (1 - mask_ratio)) < 2 or not 0 < position_mask_ratio <= 1:
             raise UsageError("mask_ratio should leave 2 patches or more, and position_mask_ratio be in (0, 1].")
+        if smoothing_as_released and self.side > patch:
+            found = f"a view of {image_size} pixels has {self.side} x {self.side}."
+            raise UsageError(
+                f"The released code's smoothing has room for {patch} x {patch} patches; {found}",
+                "Leave smoothing_as_released=False.",
+            )
         self.decoder = PositionDecoder(width, decoder_width, decoder_depth, decoder_heads, self.side**2)
         xavier(self)
         fix_positions(self.backbone)

@@ -69,9 +69,11 @@ class NaViTContrast(Method):
         if not isinstance(backbone, NaViT):
             found = f"navit trains a NaViT; {backbone.layout.arch} is none."
             raise UsageError(found, "Choose an --arch such as navit_small_patch16.")
-        if (image_size // backbone.patch) ** 2 > sequence_length:
-            found = f"A view of {image_size} x {image_size} pixels has more than {sequence_length} patches."
-            raise UsageError(found, "Set sequence_length higher, or image_size lower.")
+        most = int((image_size / backbone.patch) ** 2)  # of any aspect ratio
+        if most > sequence_length:
+            found = f"A view as large as {image_size} x {image_size} pixels can have {most} patches;"
+            wanted = f"a sequence has room for {sequence_length}."
+            raise UsageError(f"{found} {wanted}", "Set sequence_length higher, or image_size lower.")
         if not 0 <= token_drop < 1 or smallest_size > image_size:
             raise UsageError("token_drop should be from 0 to below 1, and smallest_size at most image_size.")
         width = backbone.layout.channels[-1]

@@ -16,7 +16,7 @@ from pretrain.backbones import Backbone
 from pretrain.losses.nt_xent import nt_xent
 from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient, world
-from pretrain.modules.heads import Encoder, GlobalHead
+from pretrain.modules.heads import Encoder, GlobalHead, scaling_norm
 from pretrain.recipe import Recipe, for_scenes, lars
 from pretrain.views.sample import simclr_views
 
@@ -31,8 +31,8 @@ class SimCLR(Method):
         dimension: Width of the projection.
         hidden: Width of the projection's hidden layer; None takes the backbone's channels (2048 for ResNet-50, as
             in the paper).
-        head_norm: Batch norm in the head, also on its output, as in the released code; the paper's equation of
-            the head has none.
+        head_norm: Batch norm in the head, also on its output, where it learns a scale and no offset, as in the
+            released code; the paper's equation of the head has none.
         temperature: tau.
         colour_strength: s, the strength of the colour distortion (Appendix A).
         image_size: Side of the views in pixels.
@@ -64,9 +64,9 @@ class SimCLR(Method):
     ) -> None:
         super().__init__()
         channels = backbone.layout.channels[-1]
-        head = GlobalHead(
-            channels, hidden or channels, dimension, norm=head_norm, last_bias=not head_norm, last_norm=head_norm
-        )
+        last_norm = scaling_norm if head_norm else None
+        widths = (channels, hidden or channels, dimension)
+        head = GlobalHead(*widths, norm=head_norm, last_bias=not head_norm, last_norm=last_norm)
         self.encoder = Encoder(backbone, head)
         self.temperature = temperature
         self.augment = simclr_views(image_size, crop_scale, colour_strength)

@@ -6,11 +6,14 @@ Bardes, Ponce, LeCun 2022, arXiv 2105.04906.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
+from pretrain.errors import unknown
 from pretrain.losses.vicreg import covariance, invariance, variance
 from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient
@@ -19,6 +22,7 @@ from pretrain.recipe import Recipe, for_scenes, lars
 from pretrain.views.sample import View, byol_views, twice
 
 SOURCE = "arXiv 2105.04906, Appendix C; facebookresearch/vicreg README.md"
+EMBEDDING_NORMS = ("none", "standard", "l2")
 
 
 class VICReg(Method):
@@ -28,6 +32,8 @@ class VICReg(Method):
         backbone: The network to train.
         dimension: Width of the expander's three layers.
         expander_norm: Normalise its hidden layers by batch norm (Table 8).
+        embedding_norm: What is done to its output before all terms: "none", "standard" (each dimension gets mean 0 and
+            variance 1 over the batch) or "l2" (each embedding gets length 1; Table 8).
         invariance_weight: lambda.
         variance_weight: mu.
         covariance_weight: nu.
@@ -53,6 +59,7 @@ class VICReg(Method):
         *,
         dimension: int = 8192,
         expander_norm: bool = True,
+        embedding_norm: str = "none",
         invariance_weight: float = 25.0,
         variance_weight: float = 25.0,
         covariance_weight: float = 1.0,
@@ -62,8 +69,12 @@ class VICReg(Method):
         crop_scale: tuple[float, float] = (0.08, 1.0),
     ) -> None:
         super().__init__()
+        if embedding_norm not in EMBEDDING_NORMS:
+            raise unknown("embedding_norm", embedding_norm, EMBEDDING_NORMS)
         widths = (backbone.layout.channels[-1], dimension, dimension, dimension)
-        self.encoder = Encoder(backbone, GlobalHead(*widths, norm=expander_norm, last_bias=False))
+        last_norm = partial(nn.BatchNorm1d, affine=False) if embedding_norm == "standard" else None
+        self.encoder = Encoder(backbone, GlobalHead(*widths, norm=expander_norm, last_bias=False, last_norm=last_norm))
+        self.embedding_norm = embedding_norm
         self.invariance_weight = invariance_weight
         self.variance_weight = variance_weight / 2 if halve_variance else variance_weight
         self.covariance_weight = covariance_weight
@@ -76,7 +87,7 @@ class VICReg(Method):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return lambda s(Z, Z') + mu (v(Z) + v(Z')) + nu (c(Z) + c(Z')) (Eq. 6), and the three terms."""
-        first, second = (self.encoder(image) for image in views.images)  # (B, D) each
+        first, second = (self._embed(image) for image in views.images)  # (B, D) each
         agreement = invariance(first, second)
         whole = [gather_with_gradient(embedding) for embedding in (first, second)]  # (N, D) each
         spread = variance(whole[0]) + variance(whole[1])
@@ -88,3 +99,8 @@ class VICReg(Method):
     def export(self) -> nn.Module:
         """Return the backbone."""
         return self.encoder.backbone
+
+    def _embed(self, images: Tensor) -> Tensor:
+        embedding: Tensor = self.encoder(images)
+        # NOTE: the terms stay as they are: unit vectors cannot have the variance that the variance term asks for.
+        return F.normalize(embedding.float(), dim=1) if self.embedding_norm == "l2" else embedding

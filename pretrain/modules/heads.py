@@ -16,7 +16,7 @@ def perceptron(
     *widths: int,
     norm: bool = False,
     last_bias: bool = True,
-    last_norm: bool = False,
+    last_norm: Callable[[int], nn.Module] | None = None,
     norm_layer: Callable[[int], nn.Module] = nn.BatchNorm1d,
     activation: type[nn.Module] = nn.ReLU,
 ) -> nn.Sequential:
@@ -26,19 +26,38 @@ def perceptron(
         widths: Width of the input, of every hidden layer and of the output.
         norm: Normalise the hidden layers, before the activation.
         last_bias: Give the last layer a bias.
-        last_norm: Normalise the output too.
-        norm_layer: By which norm; maps a width to it.
+        last_norm: By which norm the output is normalised too; maps a width to it, None for none.
+        norm_layer: By which norm the hidden layers are; maps a width to it.
         activation: The activation.
     """
     layers: list[nn.Module] = []
     for number, (narrow, wide) in enumerate(pairwise(widths), start=2):
         last = number == len(widths)
         layers.append(nn.Linear(narrow, wide, bias=last_bias or not last))
-        if last_norm if last else norm:
-            layers.append(norm_layer(wide))
+        if last and last_norm is not None:
+            layers.append(last_norm(wide))
         if not last:
-            layers.append(activation())
+            layers += [norm_layer(wide), activation()] if norm else [activation()]
     return nn.Sequential(*layers)
+
+
+def scaling_norm(width: int) -> nn.BatchNorm1d:
+    """Return a batch norm that learns a scale and no offset."""
+    norm = nn.BatchNorm1d(width)
+    norm.register_parameter("bias", None)
+    return norm
+
+
+class ScoreLinear(nn.Linear):
+    """A linear layer that works in float32, whatever the autocast around it.
+
+    Its outputs are scores, which are divided by temperatures of a few hundredths.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (..., C) to (..., K)."""
+        with torch.autocast(features.device.type, enabled=False):
+            return super().forward(features.to(self.weight.dtype))
 
 
 class GlobalHead(nn.Module):
@@ -56,7 +75,7 @@ class GlobalHead(nn.Module):
         *widths: int,
         norm: bool = False,
         last_bias: bool = True,
-        last_norm: bool = False,
+        last_norm: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.layers = perceptron(*widths, norm=norm, last_bias=last_bias, last_norm=last_norm)

@@ -45,8 +45,9 @@ def most_similar(tokens: Tensor, index: Tensor, valid: Tensor, count: int) -> tu
     Returns:
         The chosen patches' tokens, (B, N, k, D), and which of them count, (B, N, k).
     """
-    unit = F.normalize(tokens.float(), dim=2)
-    similarity = torch.bmm(unit, unit.transpose(1, 2))  # (B, N, N)
+    with torch.autocast(tokens.device.type, enabled=False):
+        unit = F.normalize(tokens.float(), dim=2)
+        similarity = torch.bmm(unit, unit.transpose(1, 2))  # (B, N, N)
     near = similarity.gather(2, index.expand(len(tokens), -1, -1)).masked_fill(~valid, -torch.inf)  # (B, N, n)
     best, place = near.topk(min(count, index.shape[1]), dim=2)
     chosen = index.expand(len(tokens), -1, -1).gather(2, place)  # (B, N, k)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pretrain.errors import UsageError
 from pretrain.method import Sample, Views
 from pretrain.views.crop import Box
 from pretrain.views.sample import RandomViews
@@ -29,11 +30,23 @@ class RegionViews:
         views: How the views are drawn.
         stride: Pixels of a view per cell of the features.
         count: Regions drawn per view.
+
+    Raises:
+        UsageError: A view's side is no multiple of the stride.
     """
 
     views: RandomViews
     stride: int = 32
     count: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuse views that are no whole number of cells wide."""
+        for view in self.views.views:
+            if view.image_size % self.stride:
+                raise UsageError(
+                    f"Regions need views of whole cells of {self.stride} pixels; image_size is {view.image_size}.",
+                    f"Set image_size to a multiple of {self.stride}.",
+                )
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Views:
         """Draw the views of `sample`, whose masks are planes (P, H, W) or None."""

@@ -155,7 +155,12 @@ def simclr_views(image_size: int, crop_scale: tuple[float, float], strength: flo
 
 
 def byol_views(image_size: int, crop_scale: tuple[float, float], blur_size: int = 224) -> RandomViews:
-    """Return BYOL's two views, which differ in blur and solarisation (arXiv 2006.07733, Appendix B, Table 6)."""
+    """Return BYOL's two views, which differ in blur and solarisation (arXiv 2006.07733, Appendix B, Table 6).
+
+    # NOTE: the released BYOL and DetCon jitter as TensorFlow does: brightness is shifted by up to 0.4 of the full range
+    (here multiplied by 0.6 to 1.4), contrast is scaled about each channel's own mean (here about the mean grey), and
+    saturation is scaled in HSV (here by a blend with the grey image). DINO and VICReg jitter as here.
+    """
     first = View(image_size, crop_scale, jitter=(0.4, 0.4, 0.2, 0.1), blur_probability=1.0, blur_size=blur_size)
     return RandomViews((first, replace(first, blur_probability=0.1, solarise_probability=0.2)))
 

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pretrain import backbones, methods
 from pretrain.engine import launch
 from pretrain.method import Sample
-from pretrain.methods import simclr
+from pretrain.methods import detcon_s, simclr
 from pretrain.modules import distributed
 from pretrain.recipe import keywords_of
 from pretrain.train import pretrain
@@ -26,6 +26,8 @@ KEYWORDS = {
     "densecl": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32},
     "simclr": {"hidden": 32},
     "byol": {"hidden": 32, "dimension": 16},
+    "detcon_b": {"hidden": 32, "dimension": 16, "regions": 4, "image_size": 64},
+    "detcon_s": {"hidden": 32, "dimension": 16, "regions": 4, "image_size": 64},
     "vicreg": {"dimension": 32},
     "vicregl": {"dimension": 32, "local_dimension": 16, "small_views": 1, "small_size": 64},
     "droppos": {"decoder_width": 32, "decoder_heads": 4, "mask_ratio": 0.0},
@@ -61,7 +63,7 @@ def build(name, groups):
     torch.manual_seed(0)
     grouped = {} if groups is None else {"batch_norm_groups": groups}
     without = {"drop_path": 0.0} if "drop_path" in keywords_of(kind) else {}
-    method = kind(backbone, image_size=32, **KEYWORDS[name], **grouped, **without)
+    method = kind(backbone, **{"image_size": 32, **KEYWORDS[name]}, **grouped, **without)
     if groups is None:
         without_batch_norm(method)
     return method
@@ -69,9 +71,10 @@ def build(name, groups):
 
 def share_of_batch(method, rank, ranks):
     image = np.random.default_rng(0).integers(0, 256, (SIZE, 40, 40, 3), dtype=np.uint8)
+    quarters = np.arange(1, 5, dtype=np.uint16).reshape(1, 2, 2).repeat(20, 1).repeat(20, 2)
     mine = range(rank * SIZE // ranks, (rank + 1) * SIZE // ranks)
     augment = method.views()
-    return method.collate()([augment(Sample(image[i], i), np.random.default_rng(i)) for i in mine])
+    return method.collate()([augment(Sample(image[i], i, masks=quarters), np.random.default_rng(i)) for i in mine])
 
 
 def train(name, rank, ranks, groups=None):
@@ -132,8 +135,8 @@ def main(out):
         distributed.unshuffle = lambda keys, order: keys
         found["not unshuffled"] = train("moco_v2", rank, ranks)
         distributed.unshuffle = unshuffle
-        simclr.gather_with_gradient = distributed.gather
-        found["gathered without gradient"] = train("simclr", rank, ranks)
+        simclr.gather_with_gradient = detcon_s.gather_with_gradient = distributed.gather
+        found["gathered without gradient"] = {name: train(name, rank, ranks) for name in ("simclr", "detcon_s")}
         found["checkpoint"] = str(whole_run(Path(out).with_suffix("")))
     if rank == 0:
         Path(out).write_text(json.dumps(found))

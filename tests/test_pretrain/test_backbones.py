@@ -134,3 +134,27 @@ def test_a_wide_resnet_has_every_channel_count_doubled():
     assert tuple(one.shape[1] for one in maps) == wide.layout.channels == (512, 1024, 2048, 4096)
     std = wide.layer1[0].conv1.weight.std().item()  # Kaiming, by fan-out
     assert std == pytest.approx((2 / 128) ** 0.5, rel=0.05)
+
+
+def test_backbones_are_drawn_from_their_seed_alone():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = backbones.build("resnet18", seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    second, other = backbones.build("resnet18", seed=3), backbones.build("resnet18", seed=4)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name])
+    assert not torch.equal(first.conv1.weight, other.conv1.weight)
+
+
+def test_backbones_declare_their_maps():
+    for arch in ("resnet18", "resnet50"):
+        backbone = backbones.build(arch, seed=0).eval()
+        with torch.no_grad():
+            maps = backbone.stages(torch.zeros(1, 3, 64, 96))
+        for found, channels, stride in zip(maps, backbone.layout.channels, backbone.layout.strides, strict=True):
+            assert found.shape == (1, channels, 64 // stride, 96 // stride)
+        norms = {name: value for name, value in backbone.state_dict().items() if name.endswith("bn2.weight")}
+        assert all(bool((value == 1).all()) for value in norms.values())
+    assert {"resnet18", "resnet50", "vit_small_patch16"} < set(backbones.names())

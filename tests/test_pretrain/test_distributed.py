@@ -26,6 +26,8 @@ SHARED = (  # a method a line
     "densecl",
     "simclr",
     "byol",
+    "detcon_b",
+    "detcon_s",
     "vicreg",
     "vicregl",
     "cpc",
@@ -93,8 +95,9 @@ def test_keys_that_are_not_unshuffled_give_another_loss(runs):
     assert abs(wrong - right) > 1e-3 * right
 
 
-def test_negatives_that_give_no_gradient_train_otherwise(runs):
-    right, wrong = runs[1]["simclr"]["norms"], runs[2]["gathered without gradient"]["norms"]
+@pytest.mark.parametrize("name", ["simclr", "detcon_s"])
+def test_negatives_that_give_no_gradient_train_otherwise(runs, name):
+    right, wrong = runs[1][name]["norms"], runs[2]["gathered without gradient"][name]["norms"]
     assert not np.allclose(right, wrong, rtol=1e-4, atol=1e-9)
 
 

@@ -4,29 +4,18 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
-from lightly.loss import DetConBLoss, DetConSLoss, DINOLoss, NegativeCosineSimilarity, NTXentLoss, VICRegLoss
+from lightly.loss import NegativeCosineSimilarity, NTXentLoss, VICRegLoss
 from lightly.models.utils import select_most_similar
+from made import dot, unit
 
 from pretrain.losses.classification import cross_entropy, sigmoid_cross_entropy
 from pretrain.losses.dense import dense_info_nce, match
-from pretrain.losses.detcon import both_views, contrastive_detection
 from pretrain.losses.info_nce import info_nce
 from pretrain.losses.nt_xent import nt_xent
-from pretrain.losses.positions import affinity, position_loss, smoothed, smoothed_as_released
 from pretrain.losses.regression import cosine_regression
-from pretrain.losses.self_distillation import across_views, entropy, mean_squared_error, sharpen, sinkhorn
 from pretrain.losses.vicreg import covariance, invariance, variance
 
 TEMPERATURE = 0.2
-
-
-def unit(*shape, seed):
-    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
-
-
-def dot(a, b):
-    return sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
 
 
 def naive_info_nce(query, positive, negatives, temperature):
@@ -222,184 +211,3 @@ def test_a_constant_encoder_has_the_losses_known_values():
     assert float(cosine_regression(same, same)) == pytest.approx(0, abs=1e-6)
     assert float(invariance(same, same)) + float(covariance(same)) == pytest.approx(0, abs=1e-6)
     assert float(variance(same)) == pytest.approx(1 - 1e-2, rel=1e-5)
-
-
-def naive_detection(prediction, own_targets, other_targets, ids, other_ids, temperature):
-    """DetCon, Eq. 3, region by region."""
-    total, count = 0.0, 0
-    for b, regions in enumerate(prediction):
-        for m, q in enumerate(regions):
-            count += 1
-            mine = int(ids[b, m])
-            denominator = 0.0
-            for image in range(len(prediction)):
-                for n in range(ids.shape[1]):
-                    denominator += math.exp(dot(q, other_targets[image, n]) / temperature)
-                    if image != b or int(ids[b, n]) != mine:
-                        denominator += math.exp(dot(q, own_targets[image, n]) / temperature)
-            positives = [n for n in range(ids.shape[1]) if int(other_ids[b, n]) == mine]
-            if positives:
-                logs = [dot(q, other_targets[b, n]) / temperature - math.log(denominator) for n in positives]
-                times = sum(int(one) == mine for one in ids[b])
-                total -= sum(logs) / len(positives) / times
-    return total / count
-
-
-@pytest.fixture
-def regions():
-    predictions = [unit(3, 4, 8, seed=s).double() for s in (0, 1)]
-    targets = [unit(3, 4, 8, seed=s).double() for s in (2, 3)]
-    ids = [
-        torch.tensor([[1, 1, 2, 3], [4, 4, 4, 4], [1, 2, 3, 5]]),
-        torch.tensor([[1, 2, 2, 6], [4, 4, 4, 4], [7] * 4]),
-    ]
-    return predictions, targets, ids
-
-
-def test_contrastive_detection_is_the_papers_equation(regions):
-    predictions, targets, ids = regions
-    expected = [
-        naive_detection(predictions[this], targets[this], targets[other], ids[this], ids[other], TEMPERATURE)
-        for this, other in ((0, 1), (1, 0))
-    ]
-    for this, other in ((0, 1), (1, 0)):
-        own = torch.arange(3)
-        arguments = (predictions[this], targets[this], targets[other], ids[this], ids[other], own, TEMPERATURE)
-        assert float(contrastive_detection(*arguments)) == pytest.approx(expected[this], rel=1e-6)
-    assert float(both_views(predictions, targets, ids, 0, TEMPERATURE)) == pytest.approx(sum(expected), rel=1e-6)
-    mixed = [ids[0].flip(0), ids[1]]
-    assert abs(float(both_views(predictions, targets, mixed, 0, TEMPERATURE)) - sum(expected)) > 0.1
-
-
-def test_contrastive_detection_is_lightlys(regions):
-    predictions, targets, ids = ([one if one.dtype == torch.long else one.float() for one in part] for part in regions)
-    found = both_views(predictions, targets, ids, 0, 0.1)
-    expected = DetConBLoss(0.1, gather_distributed=False)(*predictions, *targets, *ids)
-    assert float(found) == pytest.approx(float(expected), rel=1e-5)
-    found = both_views(predictions, predictions, ids, 0, 0.1)
-    assert float(found) == pytest.approx(
-        float(DetConSLoss(0.1, gather_distributed=False)(*predictions, *ids)), rel=1e-5
-    )
-
-
-def test_contrastive_detection_of_shares_is_that_of_the_whole(regions):
-    predictions, targets, ids = regions
-    whole = both_views(predictions, targets, ids, 0, TEMPERATURE)
-    parts = [
-        both_views(
-            [p[rank : rank + 1] for p in predictions], targets, [i[rank : rank + 1] for i in ids], rank, TEMPERATURE
-        )
-        for rank in range(3)
-    ]
-    torch.testing.assert_close(torch.stack(parts).mean(), whole)
-
-
-def naive_softmax(values, temperature):
-    exponentials = [math.exp(float(v) / temperature) for v in values]
-    return [e / sum(exponentials) for e in exponentials]
-
-
-@pytest.fixture
-def outputs():
-    """Four views' outputs of a student, two of a teacher, and a centre."""
-    generator = torch.Generator().manual_seed(0)
-    student = [torch.randn(3, 6, generator=generator).double() for _ in range(4)]
-    teacher = [torch.randn(3, 6, generator=generator).double() for _ in range(2)]
-    return student, teacher, 0.3 * torch.randn(6, generator=generator).double()
-
-
-def test_dinos_loss_is_the_papers_equation_and_lightlys(outputs):
-    student, teacher, centre = outputs
-    terms = []
-    for i, g in enumerate(teacher):
-        for j, s in enumerate(student):
-            if i != j:
-                for t_row, s_row in zip(g, s, strict=True):
-                    target = naive_softmax(t_row - centre, 0.07)
-                    terms.append(-sum(p * math.log(q) for p, q in zip(target, naive_softmax(s_row, 0.1), strict=True)))
-    targets = [sharpen(logits, centre, 0.07) for logits in teacher]
-    found = float(across_views(student, targets, 0.1))
-    assert found == pytest.approx(sum(terms) / len(terms), rel=1e-6)
-    peer = DINOLoss(output_dim=6, teacher_temp=0.07)
-    peer.center = centre[None, None].clone()
-    assert found == pytest.approx(float(peer(teacher, student)), rel=1e-6)
-    swapped = [sharpen(logits, centre, 0.07) for logits in teacher[::-1]]
-    assert abs(float(across_views(student, swapped, 0.1)) - found) > 1e-2
-    assert float(entropy(torch.stack(targets))) == pytest.approx(
-        -sum(p * math.log(p) for view in targets for row in view.tolist() for p in row) / 6, rel=1e-6
-    )
-
-
-def test_sinkhorn_uses_every_output_as_often(outputs):
-    _, teacher, _ = outputs
-    matrix = [[math.exp(float(v) / 0.5) for v in row] for row in torch.cat(teacher)]  # (6, 6)
-    for _ in range(3):
-        columns = [sum(row[k] for row in matrix) for k in range(6)]
-        matrix = [[v / (6 * columns[k]) for k, v in enumerate(row)] for row in matrix]
-        matrix = [[v / (6 * sum(row)) for v in row] for row in matrix]
-    found = sinkhorn(torch.cat(teacher), 0.5)
-    torch.testing.assert_close(found, 6 * torch.tensor(matrix).double())
-    torch.testing.assert_close(sinkhorn(torch.cat(teacher), 0.5, 200).sum(dim=0), torch.ones(6).double())
-
-
-def test_dinos_mean_squared_error_goes_over_the_same_pairs(outputs):
-    student, teacher, _ = outputs
-    pairs = [(s, t) for j, s in enumerate(student) for i, t in enumerate(teacher) if i != j]
-    rows = [(a / a.norm() - b / b.norm()).square().sum() for s, t in pairs for a, b in zip(s, t, strict=True)]
-    assert float(mean_squared_error(student, teacher)) == pytest.approx(float(sum(rows)) / len(rows), rel=1e-6)
-
-
-def test_a_constant_teacher_that_is_centred_gives_log_k(outputs):
-    constant = torch.randn(8, generator=torch.Generator().manual_seed(0)).expand(3, 8)
-    targets = [sharpen(constant, constant[0], 0.04)] * 2
-    assert float(entropy(targets[0])) == pytest.approx(math.log(8), rel=1e-6)
-    assert float(across_views([torch.zeros(3, 8)] * 2, targets, 0.1)) == pytest.approx(math.log(8), rel=1e-6)
-    assert float(entropy(sharpen(constant, torch.zeros(8), 0.001))) == pytest.approx(0, abs=1e-6)  # not centred
-
-
-def test_positions_are_smoothed_by_the_papers_equation():
-    found = smoothed(3, 4, 1.5).double()
-    for i in range(12):
-        weights = [math.exp(-((i // 4 - j // 4) ** 2 + (i % 4 - j % 4) ** 2) / 1.5**2) for j in range(12)]
-        expected = torch.tensor([w / sum(weights) for w in weights]).double()
-        torch.testing.assert_close(found[i], expected, rtol=1e-5, atol=1e-7)
-    assert torch.equal(smoothed(3, 4, 0.0), torch.eye(12))
-    assert float(smoothed(3, 4, 0.01).diagonal().min()) == 1.0
-
-
-def test_the_released_smoothing_is_another():
-    released, right = smoothed_as_released(196, 16, 1.0), smoothed(14, 14, 1.0)
-    weight = [math.exp(-((20 // 16 - j // 16) ** 2 + (20 % 16 - j % 16) ** 2)) for j in range(256)]
-    columns = [
-        sum(math.exp(-((j // 16 - i // 16) ** 2 + (j % 16 - i % 16) ** 2)) for i in range(256)) for j in range(196)
-    ]
-    expected = torch.tensor([weight[j] / columns[j] for j in range(196)])
-    torch.testing.assert_close(released[20], expected, rtol=1e-5, atol=1e-7)
-    assert float((released - right).abs().max()) > 0.1
-    assert float((released.sum(dim=1) - 1).abs().max()) > 0.05
-
-
-def test_droppos_loss_is_the_papers_equation():
-    generator = torch.Generator().manual_seed(0)
-    logits, tokens = (
-        torch.randn(2, 3, 5, generator=generator).double(),
-        torch.randn(2, 6, 4, generator=generator).double(),
-    )
-    targets = torch.rand(2, 3, 5, generator=generator).double().softmax(dim=2)
-    dropped, place = torch.tensor([[1, 0, 1], [0, 1, 1]]), torch.tensor([[0, 2, 4], [1, 2, 3]])
-    share = affinity(tokens, 0.1)
-    top = bottom = 0.0
-    for b in range(2):
-        cosine = [dot(tokens[b, 0], t) / math.sqrt(dot(tokens[b, 0], tokens[b, 0]) * dot(t, t)) for t in tokens[b, 1:]]
-        a = naive_softmax(cosine, 0.1)
-        assert a == pytest.approx(share[b].tolist(), rel=1e-6)
-        for v in range(3):
-            o = naive_softmax(logits[b, v], 1.0)
-            weight = a[int(place[b, v])] * int(dropped[b, v])
-            top -= weight * sum(float(y) * math.log(p) for y, p in zip(targets[b, v], o, strict=True))
-            bottom += weight
-    weights = share.gather(1, place) * dropped
-    assert float(position_loss(logits, targets, weights)) == pytest.approx(top / bottom, rel=1e-6)
-    assert abs(float(position_loss(logits, targets, share.gather(1, place))) - top / bottom) > 1e-3
-    constant = position_loss(torch.zeros(2, 3, 5), targets.float(), weights.float())
-    assert float(constant) == pytest.approx(math.log(5), rel=1e-6)

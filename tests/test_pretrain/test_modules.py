@@ -173,6 +173,15 @@ def test_the_most_similar_neighbours_are_chosen():
             assert torch.equal(near[b, patch][counts[b, patch]], tokens[b, best])
 
 
+def test_neighbours_are_chosen_in_float32_under_autocast():
+    tokens = 1 + 0.05 * torch.randn(2, 16, 64, generator=torch.Generator().manual_seed(0))  # cosines close to 1
+    index, valid = neighbours(4, 4, 3, wrap_around=False)
+    plain = most_similar(tokens, index, valid, count=2)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = most_similar(tokens, index, valid, count=2)[0]
+    assert torch.equal(cast, plain)
+
+
 def test_class_attention_is_its_equation_and_ignores_what_does_not_count():
     torch.manual_seed(0)
     module = Aggregation(128, heads=2, depth=1).double()

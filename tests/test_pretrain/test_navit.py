@@ -1,6 +1,7 @@
 """NaViT: packed sequences give what single images give; packing, sizes and dropped patches are as they should be."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pretrain import backbones, methods
 from pretrain.errors import DensebenchError, UsageError
 from pretrain.method import Sample, Views
 from pretrain.modules.pooling import AttentionPooling, mean_of_each
+from pretrain.views.crop import random_box
 from pretrain.views.pack import NativeViews, first_fit, pack
 from pretrain.views.sample import View
 
@@ -100,6 +102,18 @@ def test_views_keep_their_crops_shape_at_sizes_between_the_bounds():
     assert min(biased) >= 32 and max(biased) <= 96
 
 
+def test_no_view_has_more_patches_than_its_area_has_room_for():
+    for largest in (17, 31, 90, 250):
+        view, counts = replace(native(smallest_size=largest - 1), view=View(largest)), []
+        for seed in range(300):
+            generator = np.random.default_rng(seed)
+            x0, y0, x1, y1 = random_box(*generator.integers(1, 200, 2).tolist(), generator)
+            rows, columns, _ = view._size(y1 - y0, x1 - x0, generator)
+            counts.append(rows * columns)
+        assert max(counts) <= int((largest / 16) ** 2)
+    assert max(counts) > (250 // 16) ** 2
+
+
 @pytest.mark.parametrize("varies", [False, True])
 def test_a_share_of_the_patches_is_dropped(varies):
     view = native(token_drop=0.5, token_drop_varies=varies)
@@ -146,7 +160,9 @@ def test_wrong_sizes_are_refused():
     kind = methods.load("navit")
     with pytest.raises(UsageError, match="navit trains a NaViT; resnet18 is none"):
         kind(backbones.build("resnet18"))
-    with pytest.raises(UsageError, match="more than 64 patches"):
-        kind(small(), sequence_length=64)
+    for size, room in ((256, 64), (250, 243)):  # 15 x 15 are fewer than 243, but 15 x 16 are not always
+        with pytest.raises(UsageError, match=f"can have .* patches; a sequence has room for {room}"):
+            kind(small(), image_size=size, sequence_length=room)
+    kind(small(), image_size=250, sequence_length=244)
     with pytest.raises(UsageError, match="token_drop"):
         kind(small(), token_drop=1.0)

@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pretrain import backbones, checkpoint
+from pretrain import backbones, checkpoint, methods
+from pretrain.data.images import Source
+from pretrain.engine import launch
 from pretrain.errors import DensebenchError, UsageError
-from pretrain.train import pretrain
+from pretrain.train import _notes, pretrain
 
 STEPS = 10
 TINY = {"iterations": str(STEPS), "batch_size": "6", "image_size": "32", "queue_size": "16", "hidden": "32"}
@@ -215,6 +217,19 @@ def test_collapse_is_logged_and_warned_of_once(photographs, tmp_path, capsys, mo
     monkeypatch.setattr(backbones.resnet.ResNet, "forward", lambda self, x: same_for_all(self, x, original(self, x)))
     run("moco_v2", photographs, tmp_path / "collapsed")
     assert capsys.readouterr().err.count("the features have collapsed") == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "groups", "ranks", "noted"),
+    [("moco_v1", 1, 1, True), ("densecl", 1, 1, True), ("resim", 4, 1, False), ("moco_v2", 1, 2, False)],
+)
+def test_a_momentum_contrast_without_shuffled_norms_is_noted(method, groups, ranks, noted, monkeypatch):
+    monkeypatch.setattr(launch, "world_size", lambda: ranks)
+    kind = methods.load(method)
+    recipe = kind.recipes["scenes"].with_overrides({"batch_norm_groups": str(groups)}, kind)
+    assert any("batch_norm_groups=8" in note for note in _notes(kind, recipe, None, Source("none", ()))) == noted
+    other = methods.load("byol")
+    assert _notes(other, other.recipes["scenes"], None, Source("none", ())) == []
 
 
 def test_supervised_learns_the_folders(photographs, tmp_path, monkeypatch):

@@ -1,0 +1,252 @@
+"""The methods that compare two views of an image: their loss step by step, their switches and defaults."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from made import batch, build, naive_detection
+
+from pretrain import backbones, methods
+from pretrain.errors import UsageError
+from pretrain.losses.dense import dense_info_nce, match
+from pretrain.losses.info_nce import info_nce
+from pretrain.recipe import keywords_of
+
+
+def test_densecl_is_the_papers_loss_step_by_step():
+    method = build("densecl", queue_size=32, loss_weight=0.3, temperature=0.15)
+    views = batch(method)
+    queue, dense_queue = method.queue.keys.clone(), method.dense_queue.keys.clone()
+    student, teacher = copy.deepcopy(method.encoder), copy.deepcopy(method.teacher)
+    found = method.loss(views)
+
+    f, g = student.backbone(views.images[0]), teacher.backbone(views.images[1])  # (B, C, 2, 2)
+    q, k = F.normalize(student.head(f), dim=1), F.normalize(teacher.head(g), dim=1)
+    r, t = student.dense_head(f).flatten(2).transpose(1, 2), teacher.dense_head(g).flatten(2).transpose(1, 2)
+    correspondence = match(f.flatten(2).transpose(1, 2), g.flatten(2).transpose(1, 2))
+    whole = info_nce(q, k, queue, 0.15)
+    dense = dense_info_nce(F.normalize(r, dim=2), F.normalize(t, dim=2), correspondence, dense_queue, 0.15)
+    torch.testing.assert_close(found["loss"], 0.7 * whole + 0.3 * dense)
+
+    torch.testing.assert_close(method.queue.keys[:4], k)
+    torch.testing.assert_close(method.dense_queue.keys[:4], F.normalize(t.mean(dim=1), dim=1))
+    torch.testing.assert_close(method.dense_queue.keys.norm(dim=1), torch.ones(32))
+
+
+@pytest.mark.parametrize(("name", "temperature"), [("moco_v1", 0.07), ("moco_v2", 0.2)])
+def test_moco_is_the_papers_loss_step_by_step(name, temperature):
+    method = build(name, queue_size=32)
+    contrast, views = method.contrast, batch(method)
+    queue = contrast.queue.keys.clone()
+    student, teacher = copy.deepcopy(contrast.encoder), copy.deepcopy(contrast.teacher)
+    found = method.loss(views)
+    q = F.normalize(student.head(student.backbone(views.images[0])), dim=1)
+    k = F.normalize(teacher.head(teacher.backbone(views.images[1])), dim=1)
+    torch.testing.assert_close(found["loss"], info_nce(q, k, queue, temperature))
+    torch.testing.assert_close(contrast.queue.keys[:4], k)
+    torch.testing.assert_close(contrast.queue.keys[4:], queue[4:])
+    assert len(contrast.encoder.head.layers) == (1 if name == "moco_v1" else 3)
+
+
+def test_moco_v2_without_its_head_and_its_augmentation_is_moco_v1():
+    plain = {"mlp_head": False, "strong_augmentation": False}
+    old, new = build("moco_v1", queue_size=32), build("moco_v2", queue_size=32, temperature=0.07, **plain)
+    for first, second in zip(batch(old).images, batch(new).images, strict=True):
+        assert torch.equal(first, second)
+    assert torch.equal(old.loss(batch(old))["loss"], new.loss(batch(new))["loss"])
+    strong = build("moco_v2", queue_size=32)
+    for keyword in plain:
+        method = build("moco_v2", queue_size=32, **{keyword: False})
+        assert len(method.contrast.encoder.head.layers) == (1 if keyword == "mlp_head" else 3)
+        assert torch.equal(batch(method).images[0], batch(strong).images[0]) == (keyword == "mlp_head")
+
+
+def test_simclr_is_the_papers_loss_step_by_step():
+    method = build("simclr")
+    views = batch(method)
+    encoder = copy.deepcopy(method.encoder)
+    z = F.normalize(encoder(torch.cat(views.images)), dim=1).double()  # views 0..3, then their others 4..7
+    terms = []
+    for i in range(8):
+        similarity = torch.exp(z @ z[i] / 0.1)
+        terms.append(-torch.log(similarity[(i + 4) % 8] / (similarity.sum() - similarity[i])))
+    torch.testing.assert_close(method.loss(views)["loss"].double(), torch.stack(terms).mean(), rtol=1e-5, atol=0)
+
+
+def test_heads_have_the_released_biases():
+    *_, linear, norm = build("simclr").encoder.head.layers
+    assert (linear.bias, norm.bias) == (None, None) and norm.weight.requires_grad
+    assert [type(layer) for layer in build("simclr", head_norm=False).encoder.head.layers][-1] is torch.nn.Linear
+    byol, regions, shared = (build(name, hidden=32) for name in ("byol", "detcon_b", "detcon_s"))
+    heads = [byol.encoder.head.layers, byol.predictor, regions.encoder.head, regions.predictor, shared.encoder.head]
+    for head in heads:
+        first, _, _, last = head
+        assert first.bias is not None and last.bias is None
+
+
+def test_byol_is_the_papers_loss_step_by_step():
+    method = build("byol", hidden=32, dimension=16)
+    views = batch(method)
+    online, predictor, target = (copy.deepcopy(m) for m in (method.encoder, method.predictor, method.teacher))
+    found = method.loss(views)["loss"]
+    total = torch.zeros(())
+    q = [F.normalize(predictor(online(image)), dim=1) for image in views.images]
+    z = [F.normalize(target(image), dim=1) for image in views.images]
+    for mine, other in ((0, 1), (1, 0)):
+        total = total + (q[mine] - z[other]).square().sum(dim=1).mean()
+    torch.testing.assert_close(found, total)
+
+
+def test_byols_teacher_slows_down():
+    method = build("byol", hidden=32, ema_momentum=0.9)
+    for progress, momentum in ((0.0, 0.9), (0.5, 0.95), (1.0, 1.0)):
+        before = next(method.teacher.parameters()).clone()
+        with torch.no_grad():
+            next(method.encoder.parameters()).copy_(before + 1.0)
+        method.before_step(progress)
+        torch.testing.assert_close(next(method.teacher.parameters()), before + 1 - momentum)
+    copied = build("byol", hidden=32, momentum_encoder=False)
+    for progress in (0.0, 0.5):
+        with torch.no_grad():
+            next(copied.encoder.parameters()).add_(1.0)
+        copied.before_step(progress)
+        assert torch.equal(next(copied.teacher.parameters()), next(copied.encoder.parameters()))
+
+
+@pytest.mark.parametrize("name", ["detcon_b", "detcon_s"])
+def test_detcon_is_the_papers_loss_step_by_step(name):
+    method = build(name, regions=3, hidden=16, dimension=8, temperature=0.2).double()
+    views = batch(method)
+    views.images = [image.double() for image in views.images]
+    student, teacher = copy.deepcopy(method.encoder), copy.deepcopy(getattr(method, "teacher", method.encoder))
+    predictor = copy.deepcopy(getattr(method, "predictor", torch.nn.Identity()))
+    found = method.loss(views)["loss"]
+
+    def encode(encoder, then, view):
+        features, masks = encoder.backbone(views.images[view]), views.masks[view]  # (4, C, 2, 2), (4, 3, 2, 2)
+        pooled = [features[b][:, mask].mean(dim=1) for b in range(4) for mask in masks[b]]
+        return F.normalize(then(encoder.head(torch.stack(pooled))), dim=1).view(4, 3, 8)
+
+    with torch.no_grad():
+        q = [encode(student, predictor, view) for view in (0, 1)]
+        t = [encode(teacher, torch.nn.Identity(), view) for view in (0, 1)] if name == "detcon_b" else q
+    ids = views.regions
+    expected = [naive_detection(q[i], t[i], t[1 - i], ids[i], ids[1 - i], 0.2) for i in (0, 1)]
+    assert float(found.detach()) == pytest.approx(sum(expected), rel=1e-6)
+    assert len({tuple(row) for row in ids[0].tolist()}) > 1
+
+
+@pytest.mark.parametrize("name", ["detcon_b", "detcon_s"])
+def test_regions_want_views_of_whole_cells(name):
+    with pytest.raises(UsageError, match="Set image_size to a multiple of 32"):
+        build(name, image_size=80)
+
+
+@pytest.mark.parametrize("embedding_norm", ["none", "standard", "l2"])
+@pytest.mark.parametrize("halve", [False, True])
+def test_vicreg_is_the_papers_loss_step_by_step(halve, embedding_norm):
+    method = build("vicreg", dimension=16, halve_variance=halve, embedding_norm=embedding_norm).double()
+    views = batch(method)
+    encoder = copy.deepcopy(method.encoder)
+    encoder.head.layers = encoder.head.layers[:7]  # three linear layers
+    views.images = [image.double() for image in views.images]
+    found = method.loss(views)
+    z = [encoder(image) for image in views.images]
+    if embedding_norm == "standard":
+        z = [(one - one.mean(dim=0)) / (one.var(dim=0, correction=0) + 1e-5).sqrt() for one in z]
+    if embedding_norm == "l2":
+        z = [one / one.square().sum(dim=1, keepdim=True).sqrt() for one in z]
+    spread = [(1 - (one.var(dim=0) + 1e-4).sqrt()).clamp_min(0).mean() for one in z]
+    products = [one.T.cov() for one in z]
+    redundancy = [(one.square().sum() - one.diagonal().square().sum()) / 16 for one in products]
+    agreement = (z[0] - z[1]).square().mean()
+    expected = 25 * agreement + (12.5 if halve else 25) * sum(spread) + sum(redundancy)
+    torch.testing.assert_close(found["loss"].double(), expected, rtol=1e-4, atol=1e-5)
+    if embedding_norm != "standard":  # whose variances are all about 4 / 3
+        assert abs(spread[0] - spread[1]) > 1e-3 * spread[0]
+    with pytest.raises(UsageError, match="embedding_norm"):
+        build("vicreg", embedding_norm="l1")
+
+
+def test_vicregs_expander_goes_without_batch_norm_where_asked():
+    for wanted in (True, False):
+        layers = build("vicreg", dimension=32, expander_norm=wanted).encoder.head.layers
+        assert sum(isinstance(layer, torch.nn.BatchNorm1d) for layer in layers) == (2 if wanted else 0)
+        assert sum(isinstance(layer, torch.nn.Linear) for layer in layers) == 3
+    assert keywords_of(methods.load("vicreg"))["expander_norm"] is True
+
+
+@pytest.mark.parametrize("name", ["densecl", "moco_v1", "moco_v2"])
+def test_the_teacher_follows_before_the_step(name):
+    method = build(name, queue_size=32, ema_momentum=0.9)
+    whole = method if name == "densecl" else method.contrast
+    before = next(whole.teacher.parameters()).clone()
+    with torch.no_grad():
+        next(whole.encoder.parameters()).add_(1.0)
+    method.before_step(0.0)
+    torch.testing.assert_close(next(whole.teacher.parameters()), before + 0.1)
+
+
+def test_densecl_switches_change_what_they_name():
+    losses = {}
+    for matching in ("backbone", "projected", "random"):
+        method = build("densecl", queue_size=32, matching=matching)
+        torch.manual_seed(1)
+        losses[matching] = method.loss(batch(method))
+    assert len({float(terms["loss_dense"]) for terms in losses.values()}) == 3
+    assert len({float(terms["loss_global"]) for terms in losses.values()}) == 1
+
+    method = build("densecl", queue_size=32, grid=3)
+    _, dense, _, features = method.encoder(batch(method).images[0])
+    assert dense.shape == (4, 9, 128)
+    assert features.shape == (4, 9, 512)
+    with pytest.raises(UsageError, match="matching"):
+        build("densecl", matching="nearest")
+
+
+def test_lambda_weighs_the_two_losses():
+    for weight, term in ((0.0, "loss_global"), (1.0, "loss_dense")):
+        method = build("densecl", queue_size=32, loss_weight=weight)
+        terms = method.loss(batch(method))
+        torch.testing.assert_close(terms["loss"], terms[term])
+
+
+def test_the_dense_loss_waits_for_its_warmup():
+    method = build("densecl", queue_size=32, dense_warmup=0.5)
+    for progress, weight in ((0.0, 0.0), (0.49, 0.0), (0.5, 0.5), (1.0, 0.5)):
+        method.before_step(progress)
+        terms = method.loss(batch(method))
+        expected = (1 - weight) * terms["loss_global"] + weight * terms["loss_dense"]
+        torch.testing.assert_close(terms["loss"], expected)
+        assert terms["loss_global"] != terms["loss_dense"]
+    with pytest.raises(UsageError, match="share of the steps"):  # the released hook counts iterations
+        build("densecl", dense_warmup=1000)
+
+
+@pytest.mark.parametrize("name", ["densecl", "moco_v2"])
+def test_keywords_have_the_papers_defaults(name):
+    published = {
+        "dimension": 128,
+        "queue_size": 65536,
+        "temperature": 0.2,
+        "ema_momentum": 0.999,
+        "image_size": 224,
+        "crop_scale": (0.2, 1.0),
+    }
+    keywords = keywords_of(methods.load(name))
+    assert {key: keywords[key] for key in published} == published
+    if name == "densecl":
+        assert (keywords["loss_weight"], keywords["matching"], keywords["grid"]) == (0.5, "backbone", None)
+        assert keywords["dense_warmup"] == 0.0
+    augment = methods.load(name)(backbones.build("resnet18"), queue_size=4).views().views[0]
+    assert (augment.jitter, augment.jitter_probability) == ((0.4, 0.4, 0.4, 0.1), 0.8)
+    assert (augment.grey_probability, augment.blur_probability, augment.blur_sigma) == (0.2, 0.5, (0.1, 2.0))
+
+
+def test_resnet50_heads_have_the_papers_widths():
+    method = methods.load("densecl")(backbones.build("resnet50"), queue_size=4)
+    shapes = [tuple(layer.weight.shape) for layer in method.encoder.head.layers[::2]]
+    assert shapes == [(2048, 2048), (128, 2048)]
+    shapes = [tuple(layer.weight.shape) for layer in method.encoder.dense_head.layers[::2]]
+    assert shapes == [(2048, 2048, 1, 1), (128, 2048, 1, 1)]
