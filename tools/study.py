@@ -216,12 +216,12 @@ def training_images(root: Path, out: Path) -> Path:
     images += sorted((root / "bsds" / "images").rglob("*.jpg"))
     out.mkdir(parents=True, exist_ok=True)
     path = out / "voc_coco_bsds.txt"
-    path.write_text("".join(f"{image.resolve()}\n" for image in images))
+    path.write_text("".join(f"{image.resolve()}\n" for image in images), encoding="utf-8")
     return path
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text().split()
+    return path.read_text(encoding="utf-8").split()
 
 
 if __name__ == "__main__":

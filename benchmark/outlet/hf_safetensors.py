@@ -73,4 +73,4 @@ def _family(arch: str) -> ModuleType:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

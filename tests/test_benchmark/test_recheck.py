@@ -83,7 +83,7 @@ def test_files_without_one(tmp_path: Path, backbone: convert.Backbone) -> None:
     torch.save(backbone.state, tmp_path / "a.pth")
     refused(tmp_path / "a.pth", "carries no certificate")
     (tmp_path / "a.json").write_text("{}")
-    refused(tmp_path / "a.json", "is no record that can be read")
+    refused(tmp_path / "a.json", "is not a record: it has no entry 'certificate'")
     (tmp_path / "a.json").write_text('{"certificate": null}')
     refused(tmp_path / "a.json", "a record without a certificate")
     (tmp_path / "a.json").write_text('{"certificate": {"ok": true}}')
