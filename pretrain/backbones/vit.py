@@ -10,7 +10,7 @@ from timm.layers.drop import DropPath
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from pretrain.backbones.layout import Backbone, Layout
+from pretrain.backbone import Backbone, Layout
 from pretrain.errors import DensebenchError
 
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}  # D, depth, heads
@@ -121,8 +121,3 @@ def _grid_of(images: Tensor, patch: int) -> tuple[int, int]:
             f"Choose an image size that is a multiple of {patch}.",
         )
     return height // patch, width // patch
-
-
-def build(arch: str) -> Backbone:
-    """Build the ViT of this name with random weights."""
-    return ViT(arch)
