@@ -81,7 +81,7 @@ def random_init(arch: str, seed: int, *, to: Target = "mmdet") -> Backbone:
         meta={"method": "random", "seed": seed},
     )
     backbone = certify(source, to=to, allow_untrained=True)
-    digest = f"random:{arch}:{backbones.family(arch).INIT}"
+    digest = f"random:{arch}:{backbones.family(arch).init}"
     return dataclasses.replace(backbone, certificate=dataclasses.replace(backbone.certificate, digest=digest))
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark import backbones
+from benchmark.backbones.vit import shape_of
 from benchmark.networks import filled
 from benchmark.source import outputs_of, own_maps
 from pretrain.backbones import build
@@ -65,7 +66,7 @@ def stage_maps(library: str, arch: str, network: nn.Module, images: Tensor) -> l
 
 
 def _family(arch: str) -> str:
-    return backbones.family(arch).__name__.rpartition(".")[2]
+    return backbones.family(arch).name
 
 
 def _classes(tensors: Mapping[str, Tensor], name: str) -> int:
@@ -97,7 +98,7 @@ def _torchvision_resnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _vit_arguments(arch: str, positions: Tensor) -> dict[str, int]:
-    width, depth, heads, patch = backbones.family(arch).shape_of(arch)
+    width, depth, heads, patch = shape_of(arch)
     side = math.isqrt(positions.shape[1] - 1)
     return {"width": width, "depth": depth, "heads": heads, "patch": patch, "image": side * patch}
 

@@ -89,7 +89,7 @@ class Naming:
         library = arch and backbones.library_of(arch, named)
         if not arch or not library:
             raise unserved.refusal(f"{path}: the {taken.name} of this {self.format} file", named)
-        heads = (*self.heads, *backbones.family(arch).HEADS)
+        heads = (*self.heads, *backbones.family(arch).heads)
         tensors, notes = fill_counters({name: one for name, one in named.items() if not name.startswith(heads)})
         if len(found) > 1:
             others = ", ".join(trunk.name for trunk in found if trunk is not taken)

@@ -55,7 +55,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     if averaged:
         notes.append("The averaged weights (state_dict_ema) were taken, as timm takes them.")
 
-    heads = backbones.family(arch).HEADS
+    heads = backbones.family(arch).heads
     left_out = [state.prefix + name for name in tensors if name.startswith(heads)]
     source = Source(
         format="timm",

@@ -55,7 +55,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     if arch is None:
         raise unserved.refusal(f"{path} has torchvision's names, but", tensors)
 
-    heads = backbones.family(arch).HEADS
+    heads = backbones.family(arch).heads
     left_out = [state.prefix + name for name in tensors if name.startswith(heads)]
     landmark = next(name for name in LANDMARKS if name in tensors)
     return Source(

@@ -46,7 +46,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     kind, settings = hugging_face.settings(path, family, source.arch, source.tensors, config)
     eps = settings.get("layer_norm_eps")
     if eps is not None:
-        ours = backbones.family(source.arch).EPS
+        ours = backbones.family(source.arch).eps
         source = dataclasses.replace(source, traits={} if eps == ours else {family.EPS_TRAIT: eps})
         if "layer_norm_eps" not in config:
             source.notes.append(

@@ -45,7 +45,7 @@ def write(path: Path, trunk: Backbone) -> list[str]:
     checkpoint.write_tensors(path / "model.safetensors", tensors, {})
     config = {"model_type": kind, **family.settings(kind, trunk.arch, trunk.state)}
     if family.EPS:
-        config["layer_norm_eps"] = trunk.traits.get(family.EPS_TRAIT, backbones.family(trunk.arch).EPS)
+        config["layer_norm_eps"] = trunk.traits.get(family.EPS_TRAIT, backbones.family(trunk.arch).eps)
     if kind == "dinov2":
         config["use_mask_token"] = False
     _write_json(path / "config.json", config)
@@ -64,7 +64,7 @@ def write(path: Path, trunk: Backbone) -> list[str]:
 
 
 def _family(arch: str) -> ModuleType:
-    name = backbones.family(arch).__name__.rpartition(".")[2]
+    name = backbones.family(arch).name
     found = next((family for family in hugging_face.families() if family.__name__.endswith(f".{name}")), None)
     if found is None:
         raise DensebenchError(f"Writing a {arch} for transformers is not provided for.")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmark import backbones
 from benchmark.result import Record
 
 torch.set_num_threads(1)
@@ -22,6 +24,19 @@ def no_scope_is_left_over() -> None:
         from mmengine.registry import DefaultScope
 
         DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture
+def change_family(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change what is known of a family: `change_family("resnet", rename=...)`."""
+
+    def change(name: str, **changes: Any) -> None:
+        changed = tuple(
+            dataclasses.replace(one, **changes) if one.name == name else one for one in backbones._families()
+        )
+        monkeypatch.setattr(backbones, "_families", lambda: changed)
+
+    return change
 
 
 @functools.cache

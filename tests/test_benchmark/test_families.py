@@ -71,7 +71,7 @@ def test_our_own_checkpoints_are_certified_for_both_packages(tmp_path: Path, own
 @pytest.mark.parametrize("arch", [VIT, CONVNEXT, NAVIT, "resnet50x2"])
 def test_a_random_init_is_certified_as_such(arch: str) -> None:
     certificate = convert.require(convert.random_init(arch, 1, to="mmseg")).certificate
-    assert certificate.digest == f"random:{arch}:{backbones.family(arch).INIT}"
+    assert certificate.digest == f"random:{arch}:{backbones.family(arch).init}"
     assert certificate.untrained and certificate.allow_untrained
 
 
@@ -198,23 +198,23 @@ def test_rename_tables_that_swap_two_layers_of_one_shape(
     family: Any,
     arch: str,
     swap: tuple[str, str],
-    monkeypatch: pytest.MonkeyPatch,
+    change_family: Callable[..., None],
 ) -> None:
     plain, (one, other) = family.rename, swap
     table = {one: other, other: one}
-    monkeypatch.setattr(family, "rename", lambda name: table.get(plain(name), plain(name)))
+    change_family(family.FAMILY.name, rename=lambda name: table.get(plain(name), plain(name)))
     refused(saved(tmp_path, own[arch], arch), "converted one differ")
 
 
 def test_silent_branches_of_a_convnext_hide_no_swap(
-    tmp_path: Path, own: dict[str, State], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, own: dict[str, State], change_family: Callable[..., None]
 ) -> None:
     silent = {name: one * 0 if name.endswith("gamma") else one for name, one in own[CONVNEXT].items()}
     path, plain = saved(tmp_path, silent, CONVNEXT), convnext.rename
     certified(path)
     pair = ("stages.2.0.pointwise_conv1.weight", "stages.2.1.pointwise_conv1.weight")
     table = dict((pair, pair[::-1]))
-    monkeypatch.setattr(convnext, "rename", lambda name: table.get(plain(name), plain(name)))
+    change_family("convnext", rename=lambda name: table.get(plain(name), plain(name)))
     refused(path, "differ with random norm layers")
 
 
@@ -254,12 +254,12 @@ def test_position_embeddings_that_are_lost(
         refused(path, "converted one differ: 1/4")
 
 
-def test_a_wrong_eps_of_the_norms(tmp_path: Path, own: dict[str, State], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_eps_of_the_norms(tmp_path: Path, own: dict[str, State], change_family: Callable[..., None]) -> None:
     faint = {name: one * 1e-3 if name.startswith(("patch", "pos", "cls")) else one for name, one in own[VIT].items()}
     path, plain = saved(tmp_path, faint, VIT), vit.config
     certified(path)
     wrong = {"type": "LN", "eps": 1e-5}  # mmseg's
-    monkeypatch.setattr(vit, "config", lambda arch, **options: {**plain(arch, **options), "norm_cfg": wrong})
+    change_family("vit", config=lambda arch, **options: {**plain(arch, **options), "norm_cfg": wrong})
     refused(path, "converted one differ: 1/4")
 
 

@@ -97,7 +97,7 @@ def as_told(to: str, arch: str, out: Path, note: str) -> Callable[[Tensor], Tens
         return lambda images: network.forward_features(images)[:, 1:].transpose(1, 2).unflatten(2, (14, 14))
     told = note.removeprefix("Load it into ").partition(";")[0]
     network = eval(told, {"torchvision": torchvision}).eval()
-    heads = {name: one for name, one in network.state_dict().items() if name.startswith(families.family(arch).HEADS)}
+    heads = {name: one for name, one in network.state_dict().items() if name.startswith(families.family(arch).heads)}
     assert len(heads) == 2
     network.load_state_dict({**torch.load(out, weights_only=True), **heads}, strict=True)
     if arch.startswith("convnext"):

@@ -30,7 +30,8 @@ Make = Callable[[str], dict[str, Tensor]]
 def backbone(tmp_path_factory: pytest.TempPathFactory, trained_looking: Make) -> convert.Backbone:
     path = tmp_path_factory.mktemp("ours") / "ours.safetensors"
     trunk = {name: one for name, one in trained_looking("resnet18").items() if not name.startswith("fc.")}
-    meta = checkpoint.Meta("resnet18", "densecl", "scenes", "x", 3.0, 5, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), "BGR")
+    inputs = {"mean": (1.0, 2.0, 3.0), "std": (4.0, 5.0, 6.0), "channel_order": "BGR"}
+    meta = checkpoint.Meta("resnet18", "densecl", "scenes", "x", 3.0, 5, **inputs)
     checkpoint.save(path, trunk, meta)
     return convert.require(convert.convert(path))
 
