@@ -9,21 +9,12 @@ from typing import Any
 
 from benchmark import backbones, hugging_face
 from benchmark.certify import Backbone
-from benchmark.destination import check_folder
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
 FORMAT = "transformers"
-
-
-def check(path: Path) -> None:
-    """Refuse what is no folder.
-
-    Raises:
-        UsageError: It is a file, or is called like one, or one is in the way.
-    """
-    check_folder(path)
+SUFFIXES = ()  # a folder
 
 
 def traits(arch: str) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import torch
 
 from benchmark import backbones
 from benchmark.certify import Backbone
-from benchmark.destination import check_file
 from benchmark.intake.torchvision import NAMES
 from benchmark.networks import bare
 from benchmark.outlet import named
@@ -16,15 +15,7 @@ from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
 FORMAT = "torchvision"
-
-
-def check(path: Path) -> None:
-    """Refuse another suffix than `.pth`.
-
-    Raises:
-        UsageError: It is another, or something is in the way.
-    """
-    check_file(path, (".pth",))
+SUFFIXES = (".pth",)
 
 
 def write(path: Path, trunk: Backbone) -> list[str]:
