@@ -93,7 +93,7 @@ def certify(
         target=to,
         filled=fit.filled,
         digest=checkpoint.digest(state),
-        dropped=source.dropped,
+        dropped=list(source.dropped),
         missing=fit.missing,
         leftover=fit.leftover,
         mismatched=fit.mismatched,

@@ -178,7 +178,7 @@ def maps(network_: torch.nn.Module, images: Tensor) -> list[Tensor]:
     if not isinstance(network_, HaikuResNet):
         network_.eval()
         return list(network_(images))
-    from benchmark.source import outputs_of
+    from benchmark.maps import outputs_of
 
     return outputs_of("layer1", "layer2", "layer3", "layer4")(network_, images)
 
