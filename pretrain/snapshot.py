@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pretrain.contents import Contents
 from pretrain.errors import DensebenchError
 from pretrain.files import read_object
 
-if TYPE_CHECKING:
-    from pretrain.tensor_file import Contents
-
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-OURS = "checkpoint.safetensors"  # what pretraining leaves in its folder
+CHECKPOINT = "checkpoint.safetensors"  # what pretraining leaves in its folder
 
 
 def read_folder(folder: Path, read: Callable[[Path], Contents]) -> Contents:
@@ -31,9 +30,9 @@ def read_folder(folder: Path, read: Callable[[Path], Contents]) -> Contents:
     config = {"config": read_object(folder / "config.json")} if (folder / "config.json").is_file() else {}
     if whole is not None:
         found = read(whole)
-        return _with(found, f"folder of {found.container}", {**found.metadata, **config})
+        return replace(found, container=f"folder of {found.container}", metadata={**found.metadata, **config})
     if index is None:
-        ours = folder / OURS
+        ours = folder / CHECKPOINT
         raise DensebenchError(
             f"{folder} is a folder without {' or '.join(WEIGHTS)}; a checkpoint file was expected.",
             f"Name the file itself{f': {ours}' if ours.is_file() else ''}.",
@@ -58,7 +57,7 @@ def _sharded(folder: Path, index: Path, read: Callable[[Path], Contents], config
         tensor, name = min(named ^ set(places.items()))
         raise DensebenchError(f"{index} and {name} contradict each other about the tensor {tensor!r}.")
     first = parts[shards[0]]
-    return type(first)(
+    return Contents(
         f"folder of {len(shards)} {first.container} files",
         {tensor: value for part in parts.values() for tensor, value in part.tree.items()},
         {**first.metadata, **config},
@@ -66,7 +65,3 @@ def _sharded(folder: Path, index: Path, read: Callable[[Path], Contents], config
         tuple(sorted({name for part in parts.values() for name in part.inert})),
         tuple(check for part in parts.values() for check in part.checks),
     )
-
-
-def _with(found: Contents, container: str, metadata: dict[str, Any]) -> Contents:
-    return type(found)(container, found.tree, metadata, found.files, found.inert, found.checks)
