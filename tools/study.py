@@ -29,7 +29,8 @@ from pretrain import methods
 from pretrain.data import scenes
 from pretrain.engine import precision
 from pretrain.masks.make import Options, make
-from pretrain.train import CHECKPOINT, pretrain
+from pretrain.snapshot import CHECKPOINT
+from pretrain.train import pretrain
 
 ARCHS = {"resnet": "resnet18", "vit": "vit_tiny_patch16", "navit": "navit_tiny_patch16"}  # by a method's first family
 VOC, CITYSCAPES, DEPTH = (
