@@ -5,12 +5,16 @@ import functools
 import hashlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from families import CONVNEXT, NAVIT, VIT
 from torch import Tensor
+from transformers_hub import MODELS
 
+import pretrain.backbones
 from benchmark import backbones
 from benchmark.result import Record
 
@@ -131,3 +135,37 @@ def _randomised(network: torch.nn.Module) -> dict[str, Tensor]:
 def randomised() -> Callable[[torch.nn.Module], dict[str, Tensor]]:
     """Return a network's state dict with every tensor drawn anew."""
     return _randomised
+
+
+@pytest.fixture(scope="session")
+def own(randomised: Callable[[torch.nn.Module], dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    """Networks of our own with every tensor drawn anew, by architecture."""
+    return {arch: randomised(pretrain.backbones.build(arch, 0)) for arch in (VIT, CONVNEXT, NAVIT)}
+
+
+@pytest.fixture(scope="session")
+def made(randomised: Callable[[Any], Any]) -> Callable[[str], Any]:
+    """Build one of `transformers_hub` with every parameter and running statistic drawn anew."""
+    transformers = pytest.importorskip("transformers")
+
+    def make(name: str) -> Any:
+        kind, config, values, _, _ = MODELS[name]
+        network = getattr(transformers, kind)(getattr(transformers, config)(**values)).eval()
+        randomised(network)  # in place
+        return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory, made: Callable[[str], Any]) -> Callable[[str], Path]:
+    """Write a network as transformers does, once."""
+    whole = tmp_path_factory.mktemp("hub")
+
+    def folder(name: str) -> Path:
+        path = whole / name.replace(" ", "_")
+        if not path.exists():
+            made(name).save_pretrained(path)
+        return path
+
+    return folder
