@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from benchmark import backbones, networks, parity
 from benchmark.certificate import Certificate, StageParity
+from benchmark.family import Family
 from benchmark.quiet import quiet
 from benchmark.source import Source
 from pretrain import checkpoint
@@ -93,7 +93,7 @@ def certify(
         target=to,
         filled=fit.filled,
         digest=checkpoint.digest(state),
-        dropped=source.dropped,
+        dropped=list(source.dropped),
         missing=fit.missing,
         leftover=fit.leftover,
         mismatched=fit.mismatched,
@@ -177,7 +177,7 @@ def is_untrained(state: Mapping[str, Tensor]) -> bool:
     )
 
 
-def _rename(tensors: Mapping[str, Tensor], family: ModuleType) -> tuple[dict[str, Tensor], list[str]]:
+def _rename(tensors: Mapping[str, Tensor], family: Family) -> tuple[dict[str, Tensor], list[str]]:
     """Rename, in float32; a second tensor for one name is returned apart, under its source's name."""
     state: dict[str, Tensor] = {}
     collisions = []

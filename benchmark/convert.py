@@ -10,8 +10,9 @@ import pretrain.backbones
 from benchmark import backbones, destination, intake
 from benchmark.certificate import Certificate
 from benchmark.certify import Backbone, Target, certify
+from benchmark.maps import own_maps
 from benchmark.restated import restated, statements
-from benchmark.source import Source, own_maps
+from benchmark.source import Source
 from pretrain import checkpoint, tensor_file
 from pretrain.errors import DensebenchError
 
@@ -75,13 +76,13 @@ def random_init(arch: str, seed: int, *, to: Target = "mmdet") -> Backbone:
         format="random",
         arch=arch,
         tensors=pretrain.backbones.build(arch, seed).state_dict(),
-        dropped=[],
+        dropped={},
         network=lambda: pretrain.backbones.build(arch, seed),
         stage_maps=own_maps,
         meta={"method": "random", "seed": seed},
     )
     backbone = certify(source, to=to, allow_untrained=True)
-    digest = f"random:{arch}:{backbones.family(arch).INIT}"
+    digest = f"random:{arch}:{backbones.family(arch).init}"
     return dataclasses.replace(backbone, certificate=dataclasses.replace(backbone.certificate, digest=digest))
 
 

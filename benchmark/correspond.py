@@ -95,11 +95,6 @@ def correspondences(path: Path, images: Sequence[Path], seed: int = 0) -> dict[s
     }
 
 
-def share_correct(matches: Sequence[Matches]) -> float:
-    """Return the share of correct matches among all."""
-    return float(np.concatenate([match.correct for match in matches]).mean())
-
-
 def _view(image: Image.Image, rng: np.random.Generator, flipped: bool) -> View:
     side = rng.uniform(*SHARE) * min(image.size)
     x0, y0 = (rng.uniform(0, length - side) for length in image.size)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pretrain.errors import DensebenchError
+from pretrain.files import read_object
 
 VOC_CLASSES = [
     "aeroplane",
@@ -108,10 +108,10 @@ def read(root: Path, specification: Path | None = None) -> DataSpec:
     path = specification or root / "densebench.json"
     if specification is None and not path.is_file():
         return DataSpec(root, "official", {})
+    what = "a data specification"
+    mend = 'It needs {"schema": 1, "name": ..., and a section for each data set that is not official}.'
+    content = read_object(path, what=what, mend=mend)
     try:
-        content = json.loads(path.read_text())
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds a {type(content).__name__}, not an object")
         for key, kind in (("schema", int), ("name", str)):
             if not isinstance(content.get(key), kind):
                 raise ValueError(f"its '{key}' is of another kind" if key in content else f"it has no '{key}'")
@@ -121,11 +121,8 @@ def read(root: Path, specification: Path | None = None) -> DataSpec:
         odd = next((key for key, part in sections.items() if not isinstance(part, dict)), None)
         if odd is not None:
             raise ValueError(f"its section '{odd}' is no object")
-    except (OSError, ValueError) as error:
-        raise DensebenchError(
-            f"{path} is not a data specification: {error}.",
-            'It needs {"schema": 1, "name": ..., and a section for each data set that is not official}.',
-        ) from error
+    except ValueError as error:
+        raise DensebenchError(f"{path} is not {what}: {error}.", mend) from error
     unfamiliar = set(content) - {"schema", "name", "generator", "pretrain", *OFFICIAL}
     if unfamiliar:
         raise DensebenchError(

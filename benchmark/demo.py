@@ -43,7 +43,7 @@ def demonstrate(plan: Plan) -> list[Record]:
             board.fill(records)
     table = plan.out / "leaderboard.csv"
     with replacing(table) as temporary:
-        temporary.write_text(csv.render(leaderboard(records)))
+        temporary.write_text(csv.render(leaderboard(records)), encoding="utf-8")
     pictures = sorted((plan.out / "pictures").glob("*.png"))
     board.say(f"{table}: the table for programs. {len(pictures)} pictures in {plan.out / 'pictures'}.")
     board.say(f"Done in {in_words(clock.elapsed())}.")
@@ -60,7 +60,7 @@ class _Finished:
     def read(self) -> list[Record] | None:
         """Return the records, in the table's order; None where something is missing or was changed."""
         try:
-            known = json.loads(self._path.read_text())
+            known = json.loads(self._path.read_text(encoding="utf-8"))
             if known["state"] != self._plan.state():
                 return None
             return [read(self._plan.out / "records" / name) for name in known["records"]]
@@ -70,7 +70,8 @@ class _Finished:
     def write(self, records: Sequence[Record]) -> None:
         names = [record.key.path(Path()).name for record in records]
         with replacing(self._path) as temporary:
-            temporary.write_text(json.dumps({"state": self._plan.state(), "records": names}, indent=1) + "\n")
+            note = {"state": self._plan.state(), "records": names}
+            temporary.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
 
 
 class _Demo:

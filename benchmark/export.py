@@ -54,7 +54,7 @@ def export(
         UsageError: There is no such target, or it does not write such a path, or would over the checkpoint.
     """
     target, out = outlet.load(to), Path(out)
-    target.check(out)
+    outlet.check(target, out)
     destination.check_apart(path, out)
     backbone = convert.convert(path, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk)
     if not backbone.certificate.ok:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 import benchmark.heads
 import benchmark.heads.depth
@@ -29,7 +28,7 @@ from pretrain.engine import guard, sampling  # noqa: F401 (registers the hooks)
 from pretrain.engine.launch import build_runner, is_main_process, train
 from pretrain.engine.precision import AutocastOptimWrapper  # noqa: F401
 from pretrain.engine.progress import ProgressHook
-from pretrain.engine.state import StateHook
+from pretrain.engine.state import StateHook, unwrapped
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
@@ -99,9 +98,8 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
         _ = runner.test_loop  # builds the data set; pycocotools reports its reading
     metrics = runner.test()
     if job.keep_model and is_main_process():
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         with replacing(job.folder / "model.pth") as temporary:
-            torch.save(model.state_dict(), temporary)
+            torch.save(unwrapped(runner.model).state_dict(), temporary)
     return {name.rpartition("/")[2]: float(value) for name, value in metrics.items()}
 
 

@@ -24,7 +24,7 @@ def check(task: Task, arch: str, protocol: Protocol) -> None:
             f"{task.name} detects on maps at strides 4 to 32; all maps of {arch} have the stride {strides[-1]}.",
             "Take a segmentation or depth task for it.",
         )
-    if "num_stages" in protocol["model"]["backbone"] and not family.CUTS:
+    if "num_stages" in protocol["model"]["backbone"] and not family.cuts:
         raise UsageError(
             f"{task.name} uses a ResNet's last stage as its box head, which {arch} does not have.",
             "Take a detection task with a feature pyramid for it.",
@@ -39,7 +39,7 @@ def notes(arch: str, asked: Mapping[str, Any]) -> list[str]:
         asked: What the protocol asks of its backbone.
     """
     family = backbones.family(arch)
-    if "dilations" not in asked or family.DILATES:
+    if "dilations" not in asked or family.dilates:
         return []
     stride = family.strides(arch)[-1]
     return [f"{arch} is not dilated as a ResNet is: the head sees maps at stride {stride}, a ResNet's at stride 8."]

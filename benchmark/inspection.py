@@ -18,8 +18,6 @@ from benchmark.source import tensor_names
 from pretrain import tensor_file
 from pretrain.errors import DensebenchError, UsageError
 
-NO_WEIGHT = "no weight of the network"
-
 
 @dataclass(frozen=True)
 class Inspection:
@@ -179,7 +177,7 @@ def inspect(path: Path, trunk: str | None = None, *, format: str | None = None, 
         candidates=source.candidates,
         taken=source.trunk,
         why=source.why,
-        dropped={name: source.reasons.get(name, NO_WEIGHT) for name in source.dropped},
+        dropped=source.dropped,
         mean=source.mean,
         std=source.std,
         channel_order=source.channel_order,

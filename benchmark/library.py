@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark import backbones
+from benchmark.backbones.vit import shape_of
+from benchmark.intake.torchvision import NAMES
+from benchmark.maps import outputs_of, own_maps
 from benchmark.networks import filled
-from benchmark.source import outputs_of, own_maps
 from pretrain.backbones import build
-from pretrain.backbones.vit import resize_positions
+from pretrain.backbones.vit import quarters, resize_positions
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
@@ -32,40 +34,14 @@ def network(library: str, arch: str, tensors: Mapping[str, Tensor]) -> nn.Module
     Raises:
         RuntimeError: A tensor is missing, left over, or of another shape.
     """
-    make = {
-        ("resnet", "timm"): _timm_resnet,
-        ("resnet", "torchvision"): _torchvision_resnet,
-        ("vit", "timm"): _timm_vit,
-        ("vit", "torchvision"): _torchvision_vit,
-        ("convnext", "timm"): _timm_convnext,
-        ("convnext", "torchvision"): _torchvision_convnext,
-        ("regnet", "timm"): _timm_regnet,
-        ("regnet", "torchvision"): _torchvision_regnet,
-        ("regnet", "vissl"): _vissl_regnet,
-        ("navit", "densebench"): _own,
-    }[_family(arch), library]
+    make, _ = _NETWORKS[backbones.family(arch).name, library]
     return filled(lambda: make(arch, tensors), tensors)
 
 
 def stage_maps(library: str, arch: str, network: nn.Module, images: Tensor) -> list[Tensor]:
     """Run a library's network on images (B, 3, H, W) and return the four stages' maps, finest first."""
-    run: Callable[[nn.Module, Tensor], list[Tensor]] = {
-        ("resnet", "timm"): outputs_of(*STAGES),
-        ("resnet", "torchvision"): outputs_of(*STAGES),
-        ("vit", "timm"): _timm_vit_maps,
-        ("vit", "torchvision"): _torchvision_vit_maps,
-        ("convnext", "timm"): _timm_convnext_maps,
-        ("convnext", "torchvision"): _torchvision_convnext_maps,
-        ("regnet", "timm"): outputs_of("s1", "s2", "s3", "s4"),
-        ("regnet", "torchvision"): outputs_of(*(f"trunk_output.block{stage}" for stage in range(1, 5))),
-        ("regnet", "vissl"): outputs_of("res2", "res3", "res4", "res5"),
-        ("navit", "densebench"): own_maps,
-    }[_family(arch), library]
+    _, run = _NETWORKS[backbones.family(arch).name, library]
     return run(network, images)
-
-
-def _family(arch: str) -> str:
-    return backbones.family(arch).__name__.rpartition(".")[2]
 
 
 def _classes(tensors: Mapping[str, Tensor], name: str) -> int:
@@ -97,7 +73,7 @@ def _torchvision_resnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _vit_arguments(arch: str, positions: Tensor) -> dict[str, int]:
-    width, depth, heads, patch = backbones.family(arch).shape_of(arch)
+    width, depth, heads, patch = shape_of(arch)
     side = math.isqrt(positions.shape[1] - 1)
     return {"width": width, "depth": depth, "heads": heads, "patch": patch, "image": side * patch}
 
@@ -128,7 +104,7 @@ def _timm_vit_maps(network: Any, images: Tensor) -> list[Tensor]:
     x = torch.cat([network.cls_token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1) + positions
     if network.reg_token is not None:
         x = torch.cat([x, network.reg_token.expand(len(x), -1, -1)], dim=1)
-    return _quarters(x, network.blocks, network.norm, grid)
+    return quarters(x, network.blocks, network.norm, grid)
 
 
 def _torchvision_vit(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -156,18 +132,7 @@ def _torchvision_vit_maps(network: Any, images: Tensor) -> list[Tensor]:
     side = network.image_size // network.patch_size
     positions = resize_positions(network.encoder.pos_embedding, (side, side), tuple(grid))
     x = torch.cat([network.class_token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
-    return _quarters(x + positions, network.encoder.layers, network.encoder.ln, grid)
-
-
-def _quarters(tokens: Tensor, blocks: Any, norm: Any, grid: torch.Size) -> list[Tensor]:
-    """Return the patch tokens after each quarter of the blocks as maps, the last normed."""
-    maps = []
-    for number, block in enumerate(blocks, start=1):
-        tokens = block(tokens)
-        if number % (len(blocks) // 4) == 0:
-            normed = norm(tokens) if number == len(blocks) else tokens
-            maps.append(normed[:, 1 : 1 + grid.numel()].transpose(1, 2).unflatten(2, tuple(grid)))
-    return maps
+    return quarters(x + positions, network.encoder.layers, network.encoder.ln, grid)
 
 
 def _timm_convnext(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -210,8 +175,6 @@ def _timm_regnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
 def _torchvision_regnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     import torchvision
 
-    from benchmark.intake.torchvision import NAMES
-
     if arch not in NAMES:
         raise RuntimeError(f"torchvision has no {arch} of its own.")
     classes = _classes(tensors, "fc.weight")
@@ -232,3 +195,19 @@ def _vissl_regnet(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
 
 def _own(arch: str, tensors: Mapping[str, Tensor]) -> nn.Module:
     return build(arch, seed=0)
+
+
+_Make = Callable[[str, Mapping[str, Tensor]], nn.Module]
+_Run = Callable[[nn.Module, Tensor], list[Tensor]]
+_NETWORKS: dict[tuple[str, str], tuple[_Make, _Run]] = {  # by family and library
+    ("resnet", "timm"): (_timm_resnet, outputs_of(*STAGES)),
+    ("resnet", "torchvision"): (_torchvision_resnet, outputs_of(*STAGES)),
+    ("vit", "timm"): (_timm_vit, _timm_vit_maps),
+    ("vit", "torchvision"): (_torchvision_vit, _torchvision_vit_maps),
+    ("convnext", "timm"): (_timm_convnext, _timm_convnext_maps),
+    ("convnext", "torchvision"): (_torchvision_convnext, _torchvision_convnext_maps),
+    ("regnet", "timm"): (_timm_regnet, outputs_of("s1", "s2", "s3", "s4")),
+    ("regnet", "torchvision"): (_torchvision_regnet, outputs_of(*(f"trunk_output.block{one}" for one in range(1, 5)))),
+    ("regnet", "vissl"): (_vissl_regnet, outputs_of("res2", "res3", "res4", "res5")),
+    ("navit", "densebench"): (_own, own_maps),
+}

@@ -7,13 +7,13 @@ may sit on another convolution. Equal maps do: in eval mode they show batch norm
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.certificate import THRESHOLD, StageParity
+from benchmark.family import Family
 from benchmark.source import Source
 
 _SEED = 20_111_211
@@ -44,7 +44,7 @@ def sizes(stride: int, native: tuple[int, int] | None) -> list[tuple[int, int]]:
 
 
 def compare(
-    source: Source, target: nn.Module, state: Mapping[str, Tensor], family: ModuleType, native: tuple[int, int] | None
+    source: Source, target: nn.Module, state: Mapping[str, Tensor], family: Family, native: tuple[int, int] | None
 ) -> list[StageParity]:
     """Compare the source's network with the mm* backbone, twice.
 
@@ -57,7 +57,7 @@ def compare(
         source: Builds its network by itself, strictly loaded, untouched by the family's `rename`.
         target: The mm* backbone, all four stages; overwritten.
         state: The converted trunk that is to be proved.
-        family: The architecture's, of `benchmark.backbones`.
+        family: The architecture's.
         native: See `sizes`.
 
     Raises:
@@ -69,7 +69,7 @@ def compare(
         target.load_state_dict(state, strict=True, assign=True)
         target.float().eval()
         shapes = sizes(family.strides(source.arch)[-1], native)
-        rows = _rows("own", source, network, target, family.STAGES, shapes)
+        rows = _rows("own", source, network, target, family.stages, shapes)
         if source.reread is not None:
             network, values = source.reread(_randomised)
             network.float().eval()
@@ -78,7 +78,7 @@ def compare(
             network.load_state_dict(values, strict=True, assign=True)  # not in place: they may be the checkpoint's
         probe = {family.rename(name): values[name] for name in source.tensors}
         target.load_state_dict(shaped_like(probe, target.state_dict()), strict=True, assign=True)
-        return rows + _rows("probe", source, network, target, family.STAGES, shapes)
+        return rows + _rows("probe", source, network, target, family.stages, shapes)
 
 
 def shaped_like(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

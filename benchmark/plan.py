@@ -12,6 +12,7 @@ from benchmark import task as tasks_known
 from benchmark.estimate import Step
 from pretrain import methods as methods_known
 from pretrain.errors import unknown
+from pretrain.snapshot import CHECKPOINT
 
 ARCH = "resnet18"
 METHODS = ("random", "moco_v2", "densecl")
@@ -96,7 +97,7 @@ class Plan:
 
     def checkpoint(self, method: str) -> Path:
         """Return a method's checkpoint."""
-        return self.folder(method) / "checkpoint.safetensors"
+        return self.folder(method) / CHECKPOINT
 
     def steps(self) -> dict[str, Step]:
         """Return everything that has to be done, in order, with its cost."""

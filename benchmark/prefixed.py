@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones, unserved
-from benchmark.source import Source, built_by, fill_counters
+from benchmark.source import NO_WEIGHT, Source, built_by, fill_counters
 from pretrain.errors import DensebenchError, UsageError, unknown
 from pretrain.stored import Stored, is_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-NO_WEIGHT = "no weight of the network"
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class Naming:
         library = arch and backbones.library_of(arch, named)
         if not arch or not library:
             raise unserved.refusal(f"{path}: the {taken.name} of this {self.format} file", named)
-        heads = (*self.heads, *backbones.family(arch).HEADS)
+        heads = (*self.heads, *backbones.family(arch).heads)
         tensors, notes = fill_counters({name: one for name, one in named.items() if not name.startswith(heads)})
         if len(found) > 1:
             others = ", ".join(trunk.name for trunk in found if trunk is not taken)
@@ -99,26 +97,27 @@ class Naming:
         behind = tuple(taken.prefix + head for head in heads)
         dropped, leftover = self._others(state, taken, behind)
         dropped += [".".join((*taken.container[:depth], str(key))) for depth, key in _siblings(tree, taken.container)]
+        network, stage_maps = built_by(library, arch, tensors)
         return Source(
             format=self.format,
             arch=arch,
             tensors={**tensors, **leftover},
-            dropped=dropped,
-            **built_by(library, arch, tensors),
+            dropped={name: self._reason(name, taken, behind) for name in dropped},
+            network=network,
+            stage_maps=stage_maps,
             notes=notes,
             trunk=taken.name,
             candidates=[trunk.name for trunk in found],
             why=_why(wanted, len(found)),
             evidence=f"'{'.'.join((*taken.container, ''))}{taken.prefix}' begins the names of a trunk"
             + (f", and '{self.evidence}' is there" if self.evidence else ""),
-            reasons={name: self._reason(name, taken, behind) for name in dropped},
         )
 
     def _reason(self, name: str, taken: Trunk, heads: tuple[str, ...]) -> str:
         """Say why a name is left out."""
         if name.startswith(heads):
             return "head of the trunk"
-        if name.startswith(taken.doubles or ("\0",)):
+        if name.startswith(taken.doubles):
             return "the trunk's tensors a second time"
         other = next((trunk for trunk in self.trunks if trunk != taken and name.startswith(trunk.prefix)), None)
         if other is not None and other.container == taken.container and other.prefix:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from benchmark import backbones
 from benchmark.certificate import THRESHOLD, Certificate
 from benchmark.restated import stated
 from pretrain import checkpoint, tensor_file
-from pretrain.errors import DensebenchError, one_line
-
-_LARGEST_RECORD = 1 << 26  # bytes
+from pretrain.errors import DensebenchError
+from pretrain.files import read_object
 
 
 @dataclass(frozen=True)
@@ -72,16 +70,9 @@ def recheck(path: Path) -> Recheck:
 
 
 def _record(path: Path) -> Recheck:
-    try:
-        if path.stat().st_size > _LARGEST_RECORD:
-            raise ValueError("it is far too large")
-        record = json.loads(path.read_text())
-        if not isinstance(record, dict) or "certificate" not in record:
-            raise ValueError("it has no entry 'certificate'")
-    except FileNotFoundError as error:
-        raise DensebenchError(f"There is no file {path}.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise DensebenchError(f"{path} is no record that can be read: {one_line(error)}.") from error
+    record = read_object(path, what="a record")
+    if "certificate" not in record:
+        raise DensebenchError(f"{path} is not a record: it has no entry 'certificate'.")
     values = record["certificate"]
     if values is None:
         raise DensebenchError(f"{path} is a record without a certificate.")

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    Network = Callable[[], nn.Module]
+    StageMaps = Callable[[nn.Module, Tensor], list[Tensor]]
 
 Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
 IMAGENET_STD: Triple = (58.395, 57.12, 57.375)
+NO_WEIGHT = "no weight of the network"  # why most names are left out
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Source:
         format: The naming format, such as "torchvision".
         arch: The architecture that the tensors' names show.
         tensors: The trunk, plus whatever the format does not know, under the source's names without a prefix.
-        dropped: Names that are left out on purpose, as they stand in the file.
+        dropped: Names that are left out on purpose, as they stand in the file, and why.
         network: Builds the source's own network in eval mode, with every tensor of the file loaded strictly.
         stage_maps: Runs the network on images (B, 3, H, W) and returns the four stages' maps, finest first.
         mean: Input mean in units of 0..255.
@@ -38,7 +41,6 @@ class Source:
         candidates: All networks that the file holds.
         why: Why this one was taken.
         evidence: What tells the format.
-        reasons: Why names are left out; what is not listed is no weight of the container.
         traits: What the network has beyond its architecture and a converted backbone must have, such as
             `{"padding": "same"}`; handed to the family's `config`.
         reread: Where the network's own names are not those of `tensors`: takes a function that changes the file's
@@ -48,9 +50,9 @@ class Source:
     format: str
     arch: str
     tensors: dict[str, Tensor]
-    dropped: list[str]
-    network: Callable[[], nn.Module]
-    stage_maps: Callable[[nn.Module, Tensor], list[Tensor]]
+    dropped: dict[str, str]
+    network: Network
+    stage_maps: StageMaps
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
     channel_order: str = "RGB"
@@ -60,26 +62,8 @@ class Source:
     candidates: list[str] = field(default_factory=list)
     why: str = "the only one"
     evidence: str = ""
-    reasons: dict[str, str] = field(default_factory=dict)
     traits: dict[str, Any] = field(default_factory=dict)
     reread: Callable[[Change], tuple[nn.Module, dict[str, Tensor]]] | None = None
-
-
-def outputs_of(*modules: str) -> Callable[[nn.Module, Tensor], list[Tensor]]:
-    """Return a function that runs a network whole and collects what these modules put out."""
-
-    def run(network: nn.Module, images: Tensor) -> list[Tensor]:
-        outputs: list[Tensor] = []
-        hooks = [
-            network.get_submodule(name).register_forward_hook(lambda _module, _inputs, out: outputs.append(out))
-            for name in modules
-        ]
-        network(images)
-        for hook in hooks:
-            hook.remove()
-        return outputs
-
-    return run
 
 
 @dataclass(frozen=True)
@@ -97,15 +81,7 @@ class StateDict:
     beside: list[str]
 
 
-def own_maps(network: nn.Module, images: Tensor) -> list[Tensor]:
-    """Run a backbone of `pretrain.backbones`; its position embeddings fit themselves to the images."""
-    from pretrain.backbones import Backbone
-
-    assert isinstance(network, Backbone)
-    return network.stages(images)
-
-
-def built_by(library: str, arch: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def built_by(library: str, arch: str, tensors: Mapping[str, Tensor]) -> tuple[Network, StageMaps]:
     """Return a Source's `network` and `stage_maps`: the network that "timm" or "torchvision" builds of the tensors.
 
     They are plain names, the classifier's among them; torch and the library are imported when it is built.
@@ -121,7 +97,7 @@ def built_by(library: str, arch: str, tensors: Mapping[str, Tensor]) -> dict[str
 
         return libraries.stage_maps(library, arch, network, images)
 
-    return {"network": network, "stage_maps": stage_maps}
+    return network, stage_maps
 
 
 def open_state_dict(tree: Mapping[str, Any], containers: Sequence[str], landmarks: Sequence[str]) -> StateDict | None:

@@ -10,7 +10,6 @@ from pretrain.errors import DensebenchError, unknown
 
 FOLDER = Path(__file__).resolve().parent.parent / "transfer_configs"
 KINDS = ("detection", "segmentation", "depth")
-SIZES = ("small", "demo")
 NEEDED = (
     *("model", "trunk", "train_pipeline", "test_pipeline", "optimizer", "evaluator", "values", "precision"),
     *("test_batch_size", "schedule.iterations", "schedule.batch_size", "schedule.policy"),
@@ -58,12 +57,6 @@ class Task:
         return str(self.protocol["benchmark"]["data"])
 
     @property
-    def size(self) -> str:
-        """The size: "paper" for the published protocol, else "small" or "demo"."""
-        suffix = self.name.rpartition(".")[2]
-        return suffix if suffix in SIZES else "paper"
-
-    @property
     def metrics(self) -> list[Metric]:
         """The reported numbers, the headline first."""
         return [Metric(**metric) for metric in self.protocol["benchmark"]["metrics"]]
@@ -75,7 +68,15 @@ class Task:
 
 
 def names() -> list[str]:
-    """List the tasks."""
+    """List the tasks.
+
+    Raises:
+        DensebenchError: The folder of the tasks is absent, as it is from an installed package.
+    """
+    if not FOLDER.is_dir():
+        raise DensebenchError(
+            f"There is no folder {FOLDER} of tasks.", "Run densebench from a clone of its repository."
+        )
     return sorted(path.name.removesuffix(".py") for path in FOLDER.glob("*.py"))
 
 
@@ -84,7 +85,7 @@ def load(name: str) -> Task:
 
     Raises:
         UsageError: There is no such task.
-        DensebenchError: The task's file does not say what a task must say.
+        DensebenchError: There are no tasks, or the task's file does not say what a task must say.
     """
     from mmengine.config import Config
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pretrain import tensor_file
+from pretrain.contents import Contents
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 from pretrain.stored import is_tensor
@@ -194,7 +195,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return tensors_of(path, contents), contents.metadata
 
 
-def tensors_of(path: Path, contents: tensor_file.Contents) -> dict[str, Any]:
+def tensors_of(path: Path, contents: Contents) -> dict[str, Any]:
     """Return a file's tree with its tensors mapped, all checksums and our own digest verified.
 
     Raises:

@@ -89,10 +89,10 @@ def _take_over(lock: Path, dead: dict[str, Any] | None, me: dict[str, Any]) -> b
 
 def _holder(lock: Path) -> dict[str, Any] | None:
     """Read who holds the lock; None when the holder died before it wrote its name."""
-    holder = _parse(lock.read_text())
+    holder = _parse(lock.read_text(encoding="utf-8"))
     if holder is None:
         time.sleep(_WRITING_SECONDS)
-        holder = _parse(lock.read_text())
+        holder = _parse(lock.read_text(encoding="utf-8"))
     return holder
 
 
@@ -121,5 +121,6 @@ def _identity(pid: int) -> dict[str, Any]:
     """Name a process so that a later one with the same number differs (where the system tells its start)."""
     started = ""
     with suppress(OSError):
-        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]  # in ticks since boot
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        started = status.rpartition(")")[2].split()[19]  # in ticks since boot
     return {"pid": pid, "host": socket.gethostname(), "started": started}

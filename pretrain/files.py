@@ -1,15 +1,17 @@
-"""Files that are whole or absent: never half written, whatever interrupts the writer."""
+"""Files that are whole or absent, never half written, whatever interrupts the writer; and JSON, read with care."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, one_line
 
 
 @contextmanager
@@ -82,3 +84,32 @@ def unwritable(path: Path, error: OSError) -> DensebenchError:
 def in_the_way(path: Path) -> Path | None:
     """Return what stands where a folder above `path` should be, and is none."""
     return next((above for above in path.parents if os.path.lexists(above) and not above.is_dir()), None)
+
+
+def read_object(
+    path: Path, *, what: str = "a JSON object", mend: str = "", largest: int | None = 1 << 26
+) -> dict[str, Any]:
+    """Read a JSON file (UTF-8) that holds an object.
+
+    Args:
+        path: The file.
+        what: What it should be, for the message.
+        mend: How to mend it when it is none.
+        largest: A larger file is refused unread, in bytes; None for no limit.
+
+    Raises:
+        DensebenchError: It is missing, cannot be read, or holds something else.
+    """
+    try:
+        if largest is not None and path.stat().st_size > largest:
+            raise DensebenchError(f"{path} is not {what}: it is far too large.", mend)
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DensebenchError(f"There is no file {path}.", mend) from error
+    except OSError as error:
+        raise DensebenchError(f"{path} cannot be read: {error.strerror or error}.", mend) from error
+    except (ValueError, RecursionError) as error:
+        raise DensebenchError(f"{path} is not {what}: it is not valid JSON ({one_line(error)}).", mend) from error
+    if not isinstance(found, dict):
+        raise DensebenchError(f"{path} is not {what}: it holds a {type(found).__name__}, not an object.", mend)
+    return found

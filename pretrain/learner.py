@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from pretrain.engine.state import unwrapped
 from pretrain.method import Method, Views
 from pretrain.views.batched import coloured
 
@@ -86,6 +86,6 @@ class StepHook(Hook):
 
 def learner_of(runner: Any) -> Learner:
     """Return the learner that `runner` trains, out of its distributed wrapper."""
-    learner = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    learner = unwrapped(runner.model)
     assert isinstance(learner, Learner)
     return learner

@@ -74,7 +74,7 @@ class UnreadableHook(Hook):
         self.images = images
         self.file = file
         self.interval = interval
-        self._known = set(file.read_text().splitlines()) if file.is_file() else set()
+        self._known = set(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else set()
 
     @property
     def count(self) -> int:
@@ -88,7 +88,7 @@ class UnreadableHook(Hook):
         new = {str(path) for path in self.images.skipped()} - self._known
         if new:
             self._known |= new
-            self.file.write_text("".join(f"{path}\n" for path in sorted(self._known)))
+            self.file.write_text("".join(f"{path}\n" for path in sorted(self._known)), encoding="utf-8")
             warn(
                 runner,
                 f"{len(new)} unreadable images were skipped, such as {min(new)}; all are in {self.file}.",

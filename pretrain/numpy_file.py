@@ -8,7 +8,8 @@ import math
 from typing import Any
 
 from pretrain.archive import Archive
-from pretrain.pickle_file import NUMPY, array, read_pickle
+from pretrain.pickle_file import read_pickle
+from pretrain.pickle_objects import NUMPY, array
 from pretrain.stored import BYTES, Stored
 
 MAGIC = b"\x93NUMPY"

@@ -7,7 +7,7 @@ import math
 from mmap import mmap
 from typing import Any
 
-from pretrain.pickle_file import printable
+from pretrain.plain import printable
 from pretrain.stored import BYTES, Stored
 
 LARGEST_HEADER = 100_000_000  # bytes; safetensors' own limit

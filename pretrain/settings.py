@@ -71,7 +71,7 @@ class Settings:
             _write(file, mine)
             return
         try:
-            stored = json.loads(file.read_text())
+            stored = json.loads(file.read_text(encoding="utf-8"))
             later = {item.name: item.default for item in dataclasses.fields(Recipe)}  # that a newer version brought
             stored["recipe"] = later | stored["recipe"]
         except (ValueError, KeyError, TypeError) as error:
@@ -93,7 +93,7 @@ class Settings:
 
 def _write(file: Path, tree: dict[str, Any]) -> None:
     with replacing(file) as temporary:
-        temporary.write_text(json.dumps(tree, indent=1) + "\n")
+        temporary.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pretrain.errors import DensebenchError, one_line
-
-if TYPE_CHECKING:
-    from pretrain.tensor_file import Contents
+from pretrain.contents import Contents
+from pretrain.errors import DensebenchError
+from pretrain.files import read_object
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-OURS = "checkpoint.safetensors"  # what pretraining leaves in its folder
-_LARGEST_TEXT = 1 << 26  # bytes
+CHECKPOINT = "checkpoint.safetensors"  # what pretraining leaves in its folder
 
 
 def read_folder(folder: Path, read: Callable[[Path], Contents]) -> Contents:
@@ -29,12 +27,12 @@ def read_folder(folder: Path, read: Callable[[Path], Contents]) -> Contents:
     """
     whole = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     index = next((folder / f"{name}.index.json" for name in WEIGHTS if (folder / f"{name}.index.json").is_file()), None)
-    config = {"config": _json(folder / "config.json")} if (folder / "config.json").is_file() else {}
+    config = {"config": read_object(folder / "config.json")} if (folder / "config.json").is_file() else {}
     if whole is not None:
         found = read(whole)
-        return _with(found, f"folder of {found.container}", {**found.metadata, **config})
+        return replace(found, container=f"folder of {found.container}", metadata={**found.metadata, **config})
     if index is None:
-        ours = folder / OURS
+        ours = folder / CHECKPOINT
         raise DensebenchError(
             f"{folder} is a folder without {' or '.join(WEIGHTS)}; a checkpoint file was expected.",
             f"Name the file itself{f': {ours}' if ours.is_file() else ''}.",
@@ -43,7 +41,7 @@ def read_folder(folder: Path, read: Callable[[Path], Contents]) -> Contents:
 
 
 def _sharded(folder: Path, index: Path, read: Callable[[Path], Contents], config: dict[str, Any]) -> Contents:
-    places = _json(index).get("weight_map")
+    places = read_object(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()) or not places:
         raise DensebenchError(f"{index} is no index of weights: 'weight_map' should name a file for every tensor.")
     shards = sorted(set(places.values()))
@@ -59,7 +57,7 @@ def _sharded(folder: Path, index: Path, read: Callable[[Path], Contents], config
         tensor, name = min(named ^ set(places.items()))
         raise DensebenchError(f"{index} and {name} contradict each other about the tensor {tensor!r}.")
     first = parts[shards[0]]
-    return type(first)(
+    return Contents(
         f"folder of {len(shards)} {first.container} files",
         {tensor: value for part in parts.values() for tensor, value in part.tree.items()},
         {**first.metadata, **config},
@@ -67,19 +65,3 @@ def _sharded(folder: Path, index: Path, read: Callable[[Path], Contents], config
         tuple(sorted({name for part in parts.values() for name in part.inert})),
         tuple(check for part in parts.values() for check in part.checks),
     )
-
-
-def _with(found: Contents, container: str, metadata: dict[str, Any]) -> Contents:
-    return type(found)(container, found.tree, metadata, found.files, found.inert, found.checks)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _LARGEST_TEXT:
-            raise ValueError("it is far too large")
-        found = json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise DensebenchError(f"{path} is no JSON that can be read: {one_line(error)}.") from error
-    if not isinstance(found, dict):
-        raise DensebenchError(f"{path} holds a {type(found).__name__}; an object was expected.")
-    return found

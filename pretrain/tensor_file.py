@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pretrain.archive import Archive
-from pretrain.errors import DensebenchError, one_line
+from pretrain.contents import Contents, damaged
+from pretrain.errors import DensebenchError
 from pretrain.numpy_file import MAGIC, read_npy, read_npz
-from pretrain.pickle_file import plain, printable, read_pickle
+from pretrain.pickle_file import read_pickle
+from pretrain.plain import plain
 from pretrain.safetensors_file import LARGEST_HEADER, read_safetensors
+from pretrain.snapshot import read_folder
 from pretrain.stored import Stored
 from pretrain.torch_file import LEGACY, read_legacy, read_zip
-
-Tree = dict[str, Any]
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
@@ -31,42 +31,6 @@ _FOREIGN = {
 }
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What a file holds; no tensor's numbers have been read.
-
-    Attributes:
-        container: What kind of file it is, in words.
-        tree: Names to `Stored` tensors, plain values and further trees.
-        metadata: safetensors' own, or the entry `meta` of a torch file.
-        files: The files that hold the tensors: the file itself, or those of a folder.
-        inert: Classes and functions that the file names and that were not looked up.
-        checks: Verify the checksums of what was not read, where there are any.
-    """
-
-    container: str
-    tree: Tree
-    metadata: Tree
-    files: tuple[Path, ...]
-    inert: tuple[str, ...] = ()
-    checks: tuple[Callable[[], None], ...] = field(default=(), repr=False)
-
-    def tensors(self) -> Tree:
-        """Return the tree with tensors of torch, mapped from the file, after verifying all checksums.
-
-        Raises:
-            DensebenchError: A checksum does not hold.
-        """
-        for check in self.checks:
-            try:
-                check()
-            except Exception as error:
-                raise _damaged(self.files[0], self.container, error) from error
-        found = _mapped(self.tree)
-        assert isinstance(found, dict)
-        return found
-
-
 def read(path: Path) -> Contents:
     """Read what a file says of its tensors and its plain data.
 
@@ -79,8 +43,6 @@ def read(path: Path) -> Contents:
     """
     try:
         if path.is_dir():
-            from pretrain.snapshot import read_folder
-
             return read_folder(path, _read)
         return _read(path)
     except FileNotFoundError as error:
@@ -101,7 +63,7 @@ def _read(path: Path) -> Contents:
     except DensebenchError:
         raise
     except Exception as error:  # a damaged file can raise anything
-        raise _damaged(path, kind, error) from error
+        raise damaged(path, kind, error) from error
 
 
 def _kind(path: Path, head: bytes) -> str:
@@ -115,7 +77,7 @@ def _kind(path: Path, head: bytes) -> str:
         return "torch (legacy)" if head[2:].startswith(LEGACY) else "pickle"
     looks = next((what for start, what in _FOREIGN.items() if head.lstrip().startswith(start)), "")
     if path.suffix == ".safetensors" and not looks:
-        raise _damaged(path, "safetensors", ValueError("it does not begin with a header"))
+        raise damaged(path, "safetensors", ValueError("it does not begin with a header"))
     mend = "Copy it anew if it was one." if path.suffix in _SUFFIXES and not looks else ""
     raise DensebenchError(f"{path} is not a checkpoint{looks and f' but {looks}'}.", mend)
 
@@ -161,15 +123,3 @@ def _contents(path: Path, kind: str, value: Any, stubs: list[str], checks: tuple
 
 def _holds_tensors(tree: Any) -> bool:
     return isinstance(tree, Stored) or (isinstance(tree, dict) and any(map(_holds_tensors, tree.values())))
-
-
-def _mapped(tree: Any) -> Any:
-    if isinstance(tree, Mapping):
-        return {name: _mapped(value) for name, value in tree.items()}
-    return tree.tensor() if isinstance(tree, Stored) else tree
-
-
-def _damaged(path: Path, kind: str, error: Exception) -> DensebenchError:
-    words = printable(one_line(error))
-    what = f"a {kind} file" if kind != "pickle" else "a checkpoint of arrays"
-    return DensebenchError(f"{path} is truncated, damaged or not {what} ({words}).", "Copy it anew.")

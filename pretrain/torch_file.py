@@ -7,7 +7,8 @@ from mmap import mmap
 from typing import Any
 
 from pretrain.archive import Archive
-from pretrain.pickle_file import Storage, read_pickle
+from pretrain.pickle_file import read_pickle
+from pretrain.pickle_objects import Storage
 from pretrain.stored import BYTES
 
 LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that torch's older files begin with, pickled

@@ -31,10 +31,10 @@ from pretrain.monitor import CollapseHook, NoteHook, UnreadableHook
 from pretrain.recipe import Recipe, keywords_of
 from pretrain.schedule import optimizer, schedules
 from pretrain.settings import Settings
+from pretrain.snapshot import CHECKPOINT
 from pretrain.views.batched import uncoloured
 from pretrain.views.normalise import MEAN, STD
 
-CHECKPOINT = "checkpoint.safetensors"
 STATE = "state.pth"
 LOG_INTERVAL = 20  # steps between lines of the log
 LOOK_INTERVAL = 100  # steps between looks for a collapse

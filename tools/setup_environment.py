@@ -63,7 +63,7 @@ def memory_gb():
 
 def cuda_compiler_matches():
     """Say whether there is an nvcc of the CUDA release that the locked torch was built with."""
-    locked = re.search(r"^cuda-toolkit==(\d+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    locked = re.search(r"^cuda-toolkit==(\d+)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
     nvcc = shutil.which("nvcc", path=os.pathsep.join([home + "/bin", os.environ.get("PATH", "")]))
     if not nvcc or not locked:
@@ -112,7 +112,8 @@ class Progress:
         try:
             plans = [plan for above in ("*", "*/*") for plan in self.cache.glob(f"sdists-v*/{above}/{build}")]
             newest = max((plan for plan in plans if plan.stat().st_mtime >= self.begun), key=os.path.getmtime)
-            planned = sum(line.startswith("build ") and ".o:" in line for line in newest.read_text().splitlines())
+            lines = newest.read_text(encoding="utf-8").splitlines()
+            planned = sum(line.startswith("build ") and ".o:" in line for line in lines)
             return sum(1 for _ in newest.parent.rglob("*.o")), planned
         except (ValueError, OSError):  # no build of this run yet; a builder takes files away while one looks
             return None
@@ -192,7 +193,7 @@ def quietly(command, environment, sentence):
 
 def made_here():
     """Say whether .venv was made in this very folder, with this Python; a moved one is broken."""
-    made = (VENV / "pyvenv.cfg").read_text()
+    made = (VENV / "pyvenv.cfg").read_text(encoding="utf-8")
     return str(VENV) in made and f"version = {platform.python_version()}" in made
 
 
@@ -218,7 +219,7 @@ def install():
         "densebench itself could not be installed.",
     )
     check_operators(python, environment)
-    STAMP.write_text(wanted())
+    STAMP.write_text(wanted(), encoding="utf-8")
 
 
 def check_operators(python, environment):
@@ -238,7 +239,7 @@ def check_operators(python, environment):
 
 def main():
     """Make the environment, or say nothing when it is up to date."""
-    if STAMP.exists() and STAMP.read_text() == wanted():
+    if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted():
         return
     check_machine()
     try:

@@ -30,7 +30,8 @@ from pretrain import methods
 from pretrain.data import scenes
 from pretrain.engine import precision
 from pretrain.masks.make import Options, make
-from pretrain.train import CHECKPOINT, pretrain
+from pretrain.snapshot import CHECKPOINT
+from pretrain.train import pretrain
 
 ARCHS = {"resnet": "resnet18", "vit": "vit_tiny_patch16", "navit": "navit_tiny_patch16"}  # by a method's first family
 VOC, CITYSCAPES, DEPTH = (
@@ -217,12 +218,12 @@ def training_images(root: Path, out: Path) -> Path:
     images += sorted((root / "bsds" / "images").rglob("*.jpg"))
     out.mkdir(parents=True, exist_ok=True)
     path = out / "voc_coco_bsds.txt"
-    path.write_text("".join(f"{image.resolve()}\n" for image in images))
+    path.write_text("".join(f"{image.resolve()}\n" for image in images), encoding="utf-8")
     return path
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text().split()
+    return path.read_text(encoding="utf-8").split()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from benchmark.family import Family
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -17,11 +19,6 @@ _SHAPES = {
 }
 ARCHS = tuple(_SHAPES)
 LANDMARKS = {"stem.0.weight": "timm", "features.0.0.weight": "torchvision"}
-HEADS = ("head.fc.", "classifier.2.")
-STAGES = ("C2", "C3", "C4", "C5")
-REGISTERS = ("benchmark.trunks.targets",)
-INIT = "trunc_normal"
-CUTS = DILATES = False
 EPS = 1e-6  # of the layer norms; transformers' final one has 1e-12
 
 _BLOCK = re.compile(r"(?:stages\.(\d)\.blocks|features\.(\d))\.(\d+)\.(.+)")
@@ -38,11 +35,6 @@ _IN_BLOCK = {
 }
 _FINAL_NORM = ("head.norm.", "classifier.0.")
 _DOWNSAMPLE = re.compile(r"stages\.(\d)\.downsample\.(.+)")
-
-
-def values(arch: str) -> dict[str, Any]:
-    """Return nothing: protocols ask no more of this family than its channels."""
-    return {}
 
 
 def rename(name: str) -> str:
@@ -72,11 +64,6 @@ def channels(arch: str) -> tuple[int, int, int, int]:
     """Return the channels of C2 to C5."""
     c2 = _SHAPES[arch][1]
     return (c2, 2 * c2, 4 * c2, 8 * c2)
-
-
-def strides(arch: str) -> tuple[int, int, int, int]:
-    """Return the strides of C2 to C5."""
-    return (4, 8, 16, 32)
 
 
 def config(
@@ -113,10 +100,6 @@ def config(
     }
 
 
-def image_size(arch: str, tensors: Mapping[str, Tensor]) -> None:
-    """Return None: there are no position embeddings."""
-
-
 def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Tell blocks without layer scales, such as VICRegL's."""
     return {} if any(rename(name).endswith(".gamma") for name in tensors) else {"layer_scale": False}
@@ -131,3 +114,20 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
     counts = Counter(stage for stage, _ in places)
     found = (tuple(counts[str(stage)] for stage in range(4)), first.shape[0])
     return next((arch for arch in ARCHS if _SHAPES[arch] == found), None)
+
+
+FAMILY = Family(
+    name="convnext",
+    archs=ARCHS,
+    landmarks=LANDMARKS,
+    stages=("C2", "C3", "C4", "C5"),
+    registers=("benchmark.trunks.convnext",),
+    init="trunc_normal",
+    rename=rename,
+    identify=identify,
+    config=config,
+    channels=channels,
+    heads=("head.fc.", "classifier.2."),
+    traits=traits,
+    eps=EPS,
+)

@@ -7,25 +7,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmark.backbones.vit import SIZES
+from benchmark.family import Family
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _PATCH = 16
 ARCHS = tuple(f"navit_{size}_patch{_PATCH}" for size in SIZES)
-LANDMARKS = {"patch_embed.weight": "densebench"}
-HEADS = ()
-STAGES = ("1/4", "2/4", "3/4", "4/4")  # the share of the blocks that are passed
-REGISTERS = ("benchmark.trunks.navit",)
-INIT = "trunc_normal"
-CUTS = DILATES = False
 
 _BLOCK = re.compile(r"blocks\.(\d+)\..+")
-
-
-def values(arch: str) -> dict[str, Any]:
-    """Return nothing: protocols ask no more of this family than its channels."""
-    return {}
 
 
 def rename(name: str) -> str:
@@ -64,15 +54,6 @@ def config(
     return {"type": "PackedNaViT", "arch": arch, "out_indices": tuple(out_indices)}
 
 
-def image_size(arch: str, tensors: Mapping[str, Tensor]) -> None:
-    """Return None: position embeddings belong to no size."""
-
-
-def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return nothing: names of a NaViT show no more than its architecture."""
-    return {}
-
-
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
     """Tell the architecture from names and shapes: the patch embedding's, and the number of blocks."""
     first = tensors.get("patch_embed.weight")
@@ -80,3 +61,18 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
         return None
     found = (first.shape[0], len({match[1] for match in map(_BLOCK.fullmatch, tensors) if match}))
     return next((arch for arch in ARCHS if SIZES[arch.split("_")[1]][:2] == found), None)
+
+
+FAMILY = Family(
+    name="navit",
+    archs=ARCHS,
+    landmarks={"patch_embed.weight": "densebench"},
+    stages=("1/4", "2/4", "3/4", "4/4"),  # the share of the blocks that are passed
+    registers=("benchmark.trunks.navit",),
+    init="trunc_normal",
+    rename=rename,
+    identify=identify,
+    config=config,
+    channels=channels,
+    strides=strides,
+)

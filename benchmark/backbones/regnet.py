@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmark.family import Family
 from pretrain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ _SHAPES = {  # blocks and channels of the four stages
 }
 ARCHS = tuple(_SHAPES)
 LANDMARKS = {"stem.conv.weight": "timm", "stem.0.weight": "torchvision", "conv1.stem.0.weight": "vissl"}
-HEADS = ("head.fc.", "fc.")
-STAGES = ("C2", "C3", "C4", "C5")
-REGISTERS = ("benchmark.trunks.regnet",)
-INIT = "kaiming_fan_out"
-CUTS = False
-DILATES = True
 
 _BLOCK = re.compile(r"(?:trunk_output\.block|res)\d\.block(\d)-(\d+)\.(.+)")
 _STEM = re.compile(r"(?:conv1\.)?stem\.([01])\.(\w+)")
@@ -65,11 +60,6 @@ _IN_BLOCK = {
 }
 
 
-def values(arch: str) -> dict[str, Any]:
-    """Return nothing: protocols ask no more of this family than its channels."""
-    return {}
-
-
 def rename(name: str) -> str:
     """Return timm's name: block2-0 is s2.b1."""
     if stem := _STEM.fullmatch(name):
@@ -83,11 +73,6 @@ def rename(name: str) -> str:
 def channels(arch: str) -> tuple[int, int, int, int]:
     """Return the channels of C2 to C5."""
     return _SHAPES[arch][1]
-
-
-def strides(arch: str) -> tuple[int, int, int, int]:
-    """Return the strides of C2 to C5 where no protocol dilates them."""
-    return (4, 8, 16, 32)
 
 
 def config(
@@ -133,15 +118,6 @@ def config(
     }
 
 
-def image_size(arch: str, tensors: Mapping[str, Tensor]) -> None:
-    """Return None: there are no position embeddings."""
-
-
-def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return nothing: names of a RegNetY show no more than its architecture."""
-    return {}
-
-
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
     """Tell the architecture from plain names and shapes: the blocks of each stage, and their width."""
     if not any(name in tensors for name in LANDMARKS):
@@ -152,3 +128,19 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
     widths = [named[_WIDTH.format(stage)].shape for stage in range(1, 5) if _WIDTH.format(stage) in named]
     found = (tuple(counts[f"s{stage}"] for stage in range(1, 5)), tuple(shape[0] for shape in widths if len(shape)))
     return next((arch for arch in ARCHS if _SHAPES[arch] == found), None)
+
+
+FAMILY = Family(
+    name="regnet",
+    archs=ARCHS,
+    landmarks=LANDMARKS,
+    stages=("C2", "C3", "C4", "C5"),
+    registers=("benchmark.trunks.regnet",),
+    init="kaiming_fan_out",
+    rename=rename,
+    identify=identify,
+    config=config,
+    channels=channels,
+    heads=("head.fc.", "fc."),
+    dilates=True,
+)

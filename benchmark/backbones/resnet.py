@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from benchmark.family import Family
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -23,12 +25,6 @@ _SECOND = "layer{}.{}.conv2.weight"  # in both kinds of blocks, of the stage's w
 _IN_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(.+)")
 
 ARCHS = (*_BLOCKS, *(f"{arch}x{times}" for arch in _BLOCKS if arch not in _BASIC for times in (2, 4)))
-LANDMARKS = {"conv1.weight": "torchvision"}
-HEADS = ("fc.weight", "fc.bias")
-STAGES = ("C2", "C3", "C4", "C5")
-REGISTERS = ("benchmark.trunks.deep", "benchmark.trunks.same_padding")
-INIT = "kaiming_fan_out"
-CUTS = DILATES = True
 
 
 def blocks(arch: str) -> tuple[int, int, int, int]:
@@ -45,11 +41,6 @@ def channels(arch: str) -> tuple[int, int, int, int]:
     """Return the channels of C2 to C5, the maps at strides 4, 8, 16 and 32."""
     c2 = 64 if arch in _BASIC else 256 * width(arch)
     return (c2, 2 * c2, 4 * c2, 8 * c2)
-
-
-def strides(arch: str) -> tuple[int, int, int, int]:
-    """Return the strides of C2 to C5 where no protocol dilates them."""
-    return (4, 8, 16, 32)
 
 
 def values(arch: str) -> dict[str, Any]:
@@ -91,15 +82,6 @@ def config(arch: str, *, size: tuple[int, int] | None = None, padding: str = "",
     }
 
 
-def image_size(arch: str, tensors: Mapping[str, Tensor]) -> None:
-    """Return None: there are no position embeddings."""
-
-
-def traits(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return nothing: names of a ResNet show no more than its architecture."""
-    return {}
-
-
 def identify(tensors: Mapping[str, Tensor]) -> str | None:
     """Tell the architecture from plain names and shapes: blocks of each stage, their kind, their width.
 
@@ -121,3 +103,21 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
         return None  # with grouped convolutions, say, or with blocks alone that are wide
     found = (tuple(counts[stage] for stage in (1, 2, 3, 4)), 2 * bottlenecks < len(whole), times)
     return next((arch for arch in ARCHS if (blocks(arch), arch in _BASIC, width(arch)) == found), None)
+
+
+FAMILY = Family(
+    name="resnet",
+    archs=ARCHS,
+    landmarks={"conv1.weight": "torchvision"},
+    stages=("C2", "C3", "C4", "C5"),
+    registers=("benchmark.trunks.deep", "benchmark.trunks.same_padding"),
+    init="kaiming_fan_out",
+    rename=rename,
+    identify=identify,
+    config=config,
+    channels=channels,
+    heads=("fc.weight", "fc.bias"),
+    values=values,
+    cuts=True,
+    dilates=True,
+)

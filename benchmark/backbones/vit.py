@@ -7,17 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from benchmark.family import Family
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}  # D, depth, heads
 ARCHS = tuple(f"vit_{size}_patch{patch}" for size in SIZES for patch in (16, 14, 8))
 LANDMARKS = {"patch_embed.proj.weight": "timm", "conv_proj.weight": "torchvision"}
-HEADS = ("head.weight", "head.bias", "heads.head.")
-STAGES = ("1/4", "2/4", "3/4", "4/4")  # the share of the blocks that are passed
-REGISTERS = ("benchmark.trunks.targets",)
-INIT = "trunc_normal"
-CUTS = DILATES = False
 POSITIONS = "pos_embed"  # the mm* name
 EPS = 1e-6  # of the layer norms, in timm, torchvision, DINO, MAE and DINOv2; transformers' ViTs have 1e-12
 _METHOD = "bicubic, without antialiasing"
@@ -50,11 +47,6 @@ _OUTSIDE = {
     "conv_proj": "patch_embed.projection",
     "encoder.ln": "ln1",
 }
-
-
-def values(arch: str) -> dict[str, Any]:
-    """Return nothing: protocols ask no more of this family than its channels."""
-    return {}
 
 
 def rename(name: str) -> str:
@@ -173,3 +165,23 @@ def resized(arch: str, tensors: Mapping[str, Tensor], size: tuple[int, int]) -> 
     positions = resize_positions(tensors[POSITIONS], (old[0], old[1]), (new[0], new[1]))
     how = f"{old[0]}x{old[1]} -> {new[0]}x{new[1]}, {_METHOD}" if old != new else f"{old[0]}x{old[1]}, as they are"
     return {**tensors, POSITIONS: positions}, how
+
+
+FAMILY = Family(
+    name="vit",
+    archs=ARCHS,
+    landmarks=LANDMARKS,
+    stages=("1/4", "2/4", "3/4", "4/4"),  # the share of the blocks that are passed
+    registers=("benchmark.trunks.vit",),
+    init="trunc_normal",
+    rename=rename,
+    identify=identify,
+    config=config,
+    channels=channels,
+    strides=strides,
+    heads=("head.weight", "head.bias", "heads.head."),
+    traits=traits,
+    image_size=image_size,
+    resized=resized,
+    eps=EPS,
+)

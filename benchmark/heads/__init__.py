@@ -1,4 +1,4 @@
-"""What mmdet and mmseg lack: heads, the trunk's loading and the transforms. Importing registers them."""
+"""Heads, the loading of trunks and transforms that mmdet and mmseg lack; importing a module registers what it holds."""
 
 from benchmark.quiet import leave_out_multimodal
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine import dist
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pretrain.engine.sampling import seed_globals
+from pretrain.engine.state import unwrapped
 
 
 def trunk_modules(model: nn.Module, places: Mapping[str, str]) -> list[nn.Module]:
@@ -30,7 +30,7 @@ def calibrate(runner: Any, places: Mapping[str, str], images: int) -> None:
             regions that it is trained with.
         images: Of how many training images, at most; one pass is never exceeded.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     norms = [norm for module in trunk_modules(model, places) for norm in _norms(module)]
     model.eval()
     loader = runner.train_dataloader
@@ -53,7 +53,7 @@ def precise(runner: Any, places: Mapping[str, str], iterations: int, *, frozen: 
         iterations: How many steps.
         frozen: The trunk's norms keep theirs.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     model.train()
     for module in trunk_modules(model, places) if frozen else []:
         module.eval()
@@ -73,7 +73,7 @@ def _of_one_pass(loader: Any, images: int) -> int:
 
 def _losses(runner: Any, batches: int) -> Iterator[None]:
     """Take the forward half of training steps, each of which draws what a step of the run draws."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     with runner.optim_wrapper.optim_context(runner.model):
         for step, batch in enumerate(_batches(runner.train_dataloader, batches)):
             seed_globals(np.random.default_rng([runner.seed, step, runner.rank, 2]))

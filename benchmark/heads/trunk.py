@@ -12,12 +12,12 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from benchmark.heads.norms import calibrate, feature_maps, trunk_modules
 from benchmark.heads.whitening import Whitening
+from pretrain.engine.state import unwrapped
 from pretrain.errors import DensebenchError
 
 
@@ -131,7 +131,7 @@ class TrunkHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Load; in frozen modes calibrate where asked, then fit the whitening."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         load_trunk(model, self.trunk, self.places)
         self._modules = trunk_modules(model, self.places)
         if self.resumed.is_file():

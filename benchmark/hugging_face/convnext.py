@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmark.backbones import convnext
+from benchmark.maps import outputs_of
 from benchmark.prefixed import Naming, Trunk
-from benchmark.source import outputs_of
 
 if TYPE_CHECKING:
     from torch import Tensor

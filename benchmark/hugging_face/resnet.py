@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmark.backbones import resnet
+from benchmark.maps import outputs_of
 from benchmark.prefixed import Naming, Trunk
-from benchmark.source import outputs_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -148,7 +148,7 @@ def stage_maps(network: Any, images: Tensor) -> list[Tensor]:
     """Run transformers' modules; the position embeddings are interpolated by our method (registers' are smoothed)."""
     import torch
 
-    from pretrain.backbones.vit import resize_positions
+    from pretrain.backbones.vit import quarters, resize_positions
 
     embeddings, layers = network.embeddings, getattr(network, "layers", None) or network.encoder.layer
     x = embeddings.patch_embeddings.projection(images)  # (B, D, h, w)
@@ -159,10 +159,4 @@ def stage_maps(network: Any, images: Tensor) -> list[Tensor]:
     registers = getattr(embeddings, "register_tokens", None)
     if registers is not None:
         x = torch.cat([x[:, :1], registers.expand(len(x), -1, -1), x[:, 1:]], dim=1)
-    maps = []
-    for number, layer in enumerate(layers, start=1):
-        x = layer(x)
-        if number % (len(layers) // 4) == 0:
-            normed = network.layernorm(x) if number == len(layers) else x
-            maps.append(normed[:, -grid.numel() :].transpose(1, 2).unflatten(2, tuple(grid)))
-    return maps
+    return quarters(x, layers, network.layernorm, tuple(grid), first=x.shape[1] - grid.numel())

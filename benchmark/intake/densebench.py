@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
 from benchmark.intake import single
-from benchmark.source import Source, own_maps
+from benchmark.maps import own_maps
+from benchmark.source import Source
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError
 
@@ -42,7 +43,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         format="densebench",
         arch=meta.arch,
         tensors=tensors,
-        dropped=[],
+        dropped={},
         network=lambda: _network(meta.arch, tensors),
         stage_maps=own_maps,
         mean=meta.mean,

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones
-from benchmark.source import Source, fill_counters, outputs_of
+from benchmark.maps import outputs_of
+from benchmark.source import NO_WEIGHT, Source, fill_counters
 from pretrain.errors import DensebenchError, unknown
 from pretrain.stored import Stored, is_tensor
 
@@ -68,7 +69,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         format="haiku",
         arch=arch,
         tensors=tensors,
-        dropped=dropped + [f"{name}.*" for name in others],
+        dropped=dict.fromkeys([*dropped, *(f"{name}.*" for name in others)], NO_WEIGHT),
         network=lambda: _network(arch, tensors),
         stage_maps=outputs_of("layer1", "layer2", "layer3", "layer4"),
         notes=notes,

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmark import backbones, unserved
 from benchmark.intake import no_format, single
-from benchmark.source import Source, StateDict, built_by, fill_counters, open_state_dict
+from benchmark.source import NO_WEIGHT, Source, StateDict, built_by, fill_counters, open_state_dict
 
 REFINES = ("torchvision",)
 CONTAINERS = ("state_dict_ema", "state_dict", "model")  # timm itself prefers the averaged weights
@@ -55,14 +55,16 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     if averaged:
         notes.append("The averaged weights (state_dict_ema) were taken, as timm takes them.")
 
-    heads = backbones.family(arch).HEADS
+    heads = backbones.family(arch).heads
     left_out = [state.prefix + name for name in tensors if name.startswith(heads)]
+    network, stage_maps = built_by("timm", arch, tensors)
     source = Source(
         format="timm",
         arch=arch,
         tensors={name: tensor for name, tensor in tensors.items() if not name.startswith(heads)},
-        dropped=left_out + state.beside,
-        **built_by("timm", arch, tensors),
+        dropped={**dict.fromkeys(left_out, "the classifier"), **dict.fromkeys(state.beside, NO_WEIGHT)},
+        network=network,
+        stage_maps=stage_maps,
         notes=notes,
         trunk=averaged,
         candidates=[name for name in CONTAINERS if averaged and name in tree],
@@ -70,7 +72,6 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         evidence="timm's names of a ViT, ConvNeXt or RegNetY"
         if any(name in tensors for name in OWN)
         else "plain names in safetensors marked 'pt', or in a trainer's file with 'version' and 'arch'",
-        reasons=dict.fromkeys(left_out, "the classifier"),
     )
     return dataclasses.replace(source, **_inputs(metadata))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmark import backbones, unserved
 from benchmark.intake import no_format, single
-from benchmark.source import Source, built_by, fill_counters, open_state_dict
+from benchmark.source import NO_WEIGHT, Source, built_by, fill_counters, open_state_dict
 
 CONTAINERS = ("state_dict", "model")
 # of a ResNet, a ViT, a ConvNeXt, a RegNetY (whose stem is called as that of timm's ConvNeXt)
@@ -55,18 +55,19 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     if arch is None:
         raise unserved.refusal(f"{path} has torchvision's names, but", tensors)
 
-    heads = backbones.family(arch).HEADS
+    heads = backbones.family(arch).heads
     left_out = [state.prefix + name for name in tensors if name.startswith(heads)]
     landmark = next(name for name in LANDMARKS if name in tensors)
+    network, stage_maps = built_by("torchvision", arch, tensors)
     return Source(
         format="torchvision",
         arch=arch,
         tensors={name: tensor for name, tensor in tensors.items() if not name.startswith(heads)},
-        dropped=left_out + state.beside,
-        **built_by("torchvision", arch, tensors),
+        dropped={**dict.fromkeys(left_out, "the classifier"), **dict.fromkeys(state.beside, NO_WEIGHT)},
+        network=network,
+        stage_maps=stage_maps,
         notes=notes,
         evidence=f"'{state.prefix}{landmark}' stands where torchvision's files have it",
-        reasons=dict.fromkeys(left_out, "the classifier"),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark import backbones, hugging_face
 from benchmark.source import Source, Triple
 from pretrain.errors import DensebenchError
+from pretrain.files import read_object
 from pretrain.stored import is_tensor
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
     kind, settings = hugging_face.settings(path, family, source.arch, source.tensors, config)
     eps = settings.get("layer_norm_eps")
     if eps is not None:
-        ours = backbones.family(source.arch).EPS
+        ours = backbones.family(source.arch).eps
         source = dataclasses.replace(source, traits={} if eps == ours else {family.EPS_TRAIT: eps})
         if "layer_norm_eps" not in config:
             source.notes.append(
@@ -100,10 +100,9 @@ def _installed() -> bool:
 def _beside(path: Path, name: str) -> dict[str, Any]:
     """Return a JSON object of the same folder; {} where there is none."""
     try:
-        found = json.loads(((path if path.is_dir() else path.parent) / name).read_text())
-    except (OSError, ValueError, RecursionError):
+        return read_object((path if path.is_dir() else path.parent) / name)
+    except DensebenchError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _of_bytes(values: Any) -> Triple | None:

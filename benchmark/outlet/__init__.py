@@ -1,8 +1,8 @@
 """The way back out: a trunk as a file that other code bases load; a target a file, `hf_safetensors` for hf-safetensors.
 
-A target has `FORMAT` (the intake format that reads what it writes), `check(path)` (can it write there?) and
-`write(path, trunk)`, which returns how to load what was written, a sentence each. It may have `traits(arch)`: what it
-can say of a network beyond its architecture.
+A target has `FORMAT` (the intake format that reads what it writes), `SUFFIXES` (of the file that it writes; none where
+it writes a folder) and `write(path, trunk)`, which returns how to load what was written, a sentence each. It may have
+`traits(arch)`: what it can say of a network beyond its architecture.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from benchmark.destination import check_file, check_folder
 from pretrain.errors import DensebenchError, unknown
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from benchmark.certify import Backbone
 
-__all__ = ["load", "named", "names"]
+__all__ = ["check", "load", "named", "names"]
 
 
 def names() -> list[str]:
@@ -37,6 +39,18 @@ def load(name: str) -> ModuleType:
     if name not in names():
         raise unknown("target", name, names())
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def check(target: ModuleType, path: Path) -> None:
+    """Refuse a path that a target does not write to.
+
+    Raises:
+        UsageError: It has another suffix, is called like a file where a folder is written, or something is in the way.
+    """
+    if target.SUFFIXES:
+        check_file(path, target.SUFFIXES)
+    else:
+        check_folder(path)
 
 
 def named(trunk: Backbone, wanted: Mapping[str, Tensor], rename: Callable[[str], str]) -> dict[str, Tensor]:

@@ -6,23 +6,14 @@ import pickle
 from pathlib import Path
 
 from benchmark.certify import Backbone
-from benchmark.destination import check_file
 from benchmark.intake import detectron2
 from benchmark.outlet import named
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
 FORMAT = "detectron2"
+SUFFIXES = (".pkl",)
 DEPTHS = ("18", "34", "50", "101", "152")  # of detectron2's build_resnet_backbone
-
-
-def check(path: Path) -> None:
-    """Refuse another suffix than `.pkl`.
-
-    Raises:
-        UsageError: It is another, or something is in the way.
-    """
-    check_file(path, (".pkl",))
 
 
 def write(path: Path, trunk: Backbone) -> list[str]:

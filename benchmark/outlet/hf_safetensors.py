@@ -9,21 +9,12 @@ from typing import Any
 
 from benchmark import backbones, hugging_face
 from benchmark.certify import Backbone
-from benchmark.destination import check_folder
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
 FORMAT = "transformers"
-
-
-def check(path: Path) -> None:
-    """Refuse what is no folder.
-
-    Raises:
-        UsageError: It is a file, or is called like one, or one is in the way.
-    """
-    check_folder(path)
+SUFFIXES = ()  # a folder
 
 
 def traits(arch: str) -> tuple[str, ...]:
@@ -45,7 +36,7 @@ def write(path: Path, trunk: Backbone) -> list[str]:
     checkpoint.write_tensors(path / "model.safetensors", tensors, {})
     config = {"model_type": kind, **family.settings(kind, trunk.arch, trunk.state)}
     if family.EPS:
-        config["layer_norm_eps"] = trunk.traits.get(family.EPS_TRAIT, backbones.family(trunk.arch).EPS)
+        config["layer_norm_eps"] = trunk.traits.get(family.EPS_TRAIT, backbones.family(trunk.arch).eps)
     if kind == "dinov2":
         config["use_mask_token"] = False
     _write_json(path / "config.json", config)
@@ -64,7 +55,7 @@ def write(path: Path, trunk: Backbone) -> list[str]:
 
 
 def _family(arch: str) -> ModuleType:
-    name = backbones.family(arch).__name__.rpartition(".")[2]
+    name = backbones.family(arch).name
     found = next((family for family in hugging_face.families() if family.__name__.endswith(f".{name}")), None)
     if found is None:
         raise DensebenchError(f"Writing a {arch} for transformers is not provided for.")
@@ -73,4 +64,4 @@ def _family(arch: str) -> ModuleType:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

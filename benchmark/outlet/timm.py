@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmark import backbones
 from benchmark.certify import Backbone
-from benchmark.destination import check_file
 from benchmark.outlet import named
 from pretrain import checkpoint
 from pretrain.errors import DensebenchError
 
 FORMAT = "timm"
-
-
-def check(path: Path) -> None:
-    """Refuse another suffix than `.safetensors`.
-
-    Raises:
-        UsageError: It is another, or something is in the way.
-    """
-    check_file(path, (".safetensors",))
+SUFFIXES = (".safetensors",)
 
 
 def write(path: Path, trunk: Backbone) -> list[str]:
@@ -39,7 +31,7 @@ def write(path: Path, trunk: Backbone) -> list[str]:
     name = trunk.arch if size is None else f"{trunk.arch}_224"  # as timm calls its ViTs, whatever the size is
     if not timm.is_model(name):
         raise DensebenchError(f"timm has no {trunk.arch}.")
-    options = {} if size is None else {"img_size": size[0]}
+    options: dict[str, Any] = {} if size is None else {"img_size": size[0]}
     with torch.device("meta"):
         network = timm.create_model(name, pretrained=False, num_classes=0, **options)
     tensors = named(trunk, network.state_dict(), family.rename)

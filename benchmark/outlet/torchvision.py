@@ -8,7 +8,6 @@ import torch
 
 from benchmark import backbones
 from benchmark.certify import Backbone
-from benchmark.destination import check_file
 from benchmark.intake.torchvision import NAMES
 from benchmark.networks import bare
 from benchmark.outlet import named
@@ -16,15 +15,7 @@ from pretrain.errors import DensebenchError
 from pretrain.files import replacing
 
 FORMAT = "torchvision"
-
-
-def check(path: Path) -> None:
-    """Refuse another suffix than `.pth`.
-
-    Raises:
-        UsageError: It is another, or something is in the way.
-    """
-    check_file(path, (".pth",))
+SUFFIXES = (".pth",)
 
 
 def write(path: Path, trunk: Backbone) -> list[str]:
@@ -41,10 +32,10 @@ def write(path: Path, trunk: Backbone) -> list[str]:
         raise DensebenchError(f"torchvision has no {trunk.arch}.")
     options = {} if size is None else {"image_size": size[0]}
     network = bare(lambda: torchvision.models.get_model(name, weights=None, **options))
-    wanted = {key: one for key, one in network.state_dict().items() if not key.startswith(family.HEADS)}
+    wanted = {key: one for key, one in network.state_dict().items() if not key.startswith(family.heads)}
     tensors = named(trunk, wanted, family.rename)
     with replacing(path) as temporary:
         torch.save(tensors, temporary)
     sized = "".join(f"{option}={value}" for option, value in options.items())
-    heads = ", ".join(family.HEADS)
+    heads = ", ".join(family.heads)
     return [f"Load it into torchvision.models.{name}({sized}); only the classifier ({heads}) is not in it."]

@@ -1,14 +1,19 @@
-"""Backbones with a declared feature layout: one family a file, which names its members in `ARCHS`."""
+"""Backbones with a declared feature layout: one family a file, which names its members in `ARCHS`.
+
+A family's file defines one subclass of `Backbone`, which is built from a member's name.
+"""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
+from collections.abc import Callable
 from types import ModuleType
 
 import torch
 
-from pretrain.backbones.layout import Backbone, Layout
+from pretrain.backbone import Backbone, Layout
 from pretrain.errors import unknown
 
 __all__ = ["Backbone", "Layout", "build", "names"]
@@ -30,24 +35,25 @@ def build(arch: str, seed: int | None = None) -> Backbone:
     Raises:
         UsageError: There is no such architecture.
     """
-    for family in _families():
-        if arch in family.ARCHS:
-            break
-    else:
+    family = next((family for family in _families() if arch in family.ARCHS), None)
+    if family is None:
         raise unknown("architecture", arch, names())
+    create = _class_of(family)
     if seed is None:
-        return _build(family, arch)
+        return create(arch)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return _build(family, arch)
+        return create(arch)
 
 
-def _build(family: ModuleType, arch: str) -> Backbone:
-    backbone = family.build(arch)
-    assert isinstance(backbone, Backbone)
+def _class_of(family: ModuleType) -> Callable[[str], Backbone]:
+    (backbone,) = (
+        value
+        for value in vars(family).values()
+        if inspect.isclass(value) and issubclass(value, Backbone) and value.__module__ == family.__name__
+    )
     return backbone
 
 
 def _families() -> list[ModuleType]:
-    found = (importlib.import_module(f"{__name__}.{item.name}") for item in pkgutil.iter_modules(__path__))
-    return [module for module in found if hasattr(module, "ARCHS")]
+    return [importlib.import_module(f"{__name__}.{item.name}") for item in pkgutil.iter_modules(__path__)]

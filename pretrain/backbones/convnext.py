@@ -8,7 +8,7 @@ import timm
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
-from pretrain.backbones.layout import Backbone, Layout
+from pretrain.backbone import Backbone, Layout
 
 ARCHS = ("convnext_tiny", "convnext_small", "convnext_base")
 
@@ -52,8 +52,3 @@ class ConvNeXt(Backbone):
 
     def _stages(self) -> Any:
         return self._modules["stages"]
-
-
-def build(arch: str) -> Backbone:
-    """Build the ConvNeXt of this name with random weights."""
-    return ConvNeXt(arch)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pretrain.backbones.layout import Backbone, Layout
+from pretrain.backbone import Backbone, Layout
 from pretrain.backbones.vit import SIZES
 from pretrain.errors import DensebenchError
 
@@ -119,8 +119,3 @@ class _Block(nn.Module):
         tokens = tokens + self.proj(attended.transpose(1, 2).flatten(2))
         passed: Tensor = tokens + self.fc2(F.gelu(self.fc1(self.norm2(tokens))))
         return passed
-
-
-def build(arch: str) -> Backbone:
-    """Build the NaViT of this name with random weights."""
-    return NaViT(arch)

@@ -11,7 +11,7 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
-from pretrain.backbones.layout import Backbone, Layout
+from pretrain.backbone import Backbone, Layout
 
 ARCHS = tuple(f"regnety_{size}" for size in ("004", "016", "160", "320", "640", "1280", "2560"))
 
@@ -41,8 +41,3 @@ class RegNetY(Backbone):
         c4: Tensor = self.s3(c3)
         c5: Tensor = self.s4(c4)
         return [c2, c3, c4, c5]
-
-
-def build(arch: str) -> Backbone:
-    """Build the RegNetY of this name with random weights."""
-    return RegNetY(arch)

@@ -13,7 +13,7 @@ from timm.models.resnet import Bottleneck
 from timm.models.resnet import ResNet as TimmResNet
 from torch import Tensor, nn
 
-from pretrain.backbones.layout import Backbone, Layout
+from pretrain.backbone import Backbone, Layout
 
 WIDE = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3), "resnet200": (3, 24, 36, 3)}
 ARCHS = ("resnet18", "resnet34", *WIDE, *(f"{arch}x{times}" for arch in WIDE for times in (2, 4)))
@@ -67,8 +67,3 @@ def _wide(blocks: tuple[int, ...], times: int) -> Any:
     first.downsample[0] = nn.Conv2d(stem, 4 * stem, 1, bias=False)
     network.init_weights(zero_init_last=False)
     return network
-
-
-def build(arch: str) -> Backbone:
-    """Build the ResNet of this name with random weights."""
-    return ResNet(arch)

@@ -10,7 +10,7 @@ from timm.layers.drop import DropPath
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from pretrain.backbones.layout import Backbone, Layout
+from pretrain.backbone import Backbone, Layout
 from pretrain.errors import DensebenchError
 
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}  # D, depth, heads
@@ -79,15 +79,7 @@ class ViT(Backbone):
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """Return the patch tokens after each quarter of the blocks as (B, D, H / p, W / p); the last final-normed."""
-        height, width = _grid_of(images, self.patch)
-        tokens = self.embed(images)
-        quarter, maps = len(self.blocks) // 4, []
-        for number, block in enumerate(self.blocks, start=1):
-            tokens = block(tokens)
-            if number % quarter == 0:
-                normed = self.norm(tokens) if number == len(self.blocks) else tokens
-                maps.append(normed[:, 1:].transpose(1, 2).unflatten(2, (height, width)))
-        return maps
+        return quarters(self.embed(images), self.blocks, self.norm, _grid_of(images, self.patch))
 
     def drop_path(self, rate: float) -> None:
         """Skip residual branches at random in training, the last block's with this rate, the first's never.
@@ -113,6 +105,25 @@ def resize_positions(positions: Tensor, grid: tuple[int, int], wanted: tuple[int
     return torch.cat([positions[:, :prefix], maps.flatten(2).transpose(1, 2).to(positions.dtype)], dim=1)
 
 
+def quarters(tokens: Tensor, blocks: Any, norm: Any, grid: tuple[int, int], first: int = 1) -> list[Tensor]:
+    """Run a transformer's blocks and return the patches' tokens after each quarter of them, the last normed, as maps.
+
+    Args:
+        tokens: What the first block sees, (B, T, D).
+        blocks: The blocks, a multiple of four.
+        norm: The final norm.
+        grid: Rows and columns of patches, of the maps (B, D, rows, columns).
+        first: Where the patches' tokens begin among the T; row by row.
+    """
+    maps = []
+    for number, block in enumerate(blocks, start=1):
+        tokens = block(tokens)
+        if number % (len(blocks) // 4) == 0:
+            normed = norm(tokens) if number == len(blocks) else tokens
+            maps.append(normed[:, first : first + grid[0] * grid[1]].transpose(1, 2).unflatten(2, grid))
+    return maps
+
+
 def _grid_of(images: Tensor, patch: int) -> tuple[int, int]:
     height, width = images.shape[-2:]
     if height % patch or width % patch:
@@ -121,8 +132,3 @@ def _grid_of(images: Tensor, patch: int) -> tuple[int, int]:
             f"Choose an image size that is a multiple of {patch}.",
         )
     return height // patch, width // patch
-
-
-def build(arch: str) -> Backbone:
-    """Build the ViT of this name with random weights."""
-    return ViT(arch)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from pretrain.data import jpeg
 from pretrain.errors import DensebenchError, one_line
+from pretrain.files import read_object
 from pretrain.masks.store import Store
 from pretrain.method import Labels, Sample
 from pretrain.unreadable import UNREADABLE
@@ -172,7 +172,7 @@ def _from_folder(folder: Path) -> Source:
 
 def _from_root(root: Path) -> Source:
     file = root / SPEC
-    spec = _json(file)
+    spec = read_object(file)
     block = spec.get("pretrain")
     if not isinstance(block, dict) or "images" not in block:
         raise DensebenchError(f'{file} has no "pretrain" block with "images".', "Give the images' folder instead.")
@@ -211,7 +211,7 @@ def _listed(listing: Path, root: Path | None = None) -> tuple[Path, ...]:
 
 
 def _targets(file: Path, names: Iterable[str], classes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    table = _json(file)
+    table = read_object(file, largest=None)
     targets = []
     for name in names:
         if name not in table:
@@ -221,18 +221,6 @@ def _targets(file: Path, names: Iterable[str], classes: Sequence[str]) -> tuple[
             raise DensebenchError(f"{file}: the labels of {name} are {target}; 0..{len(classes) - 1} are expected.")
         targets.append(tuple(target))
     return tuple(targets)
-
-
-def _json(file: Path) -> Mapping[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DensebenchError(f"{file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise DensebenchError(f"{file} is not valid JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise DensebenchError(f"{file} should hold a JSON object.")
-    return value
 
 
 def _name(folder: Path) -> str:

@@ -82,7 +82,7 @@ class StateHook(Hook):
         if is_main_process():
             state = {
                 "iteration": done,
-                "model": _unwrap(runner.model).state_dict(),
+                "model": unwrapped(runner.model).state_dict(),
                 "optimizer": runner.optim_wrapper.state_dict(),
                 "schedules": [_plain(schedule.state_dict()) for schedule in runner.param_schedulers or []],
             }
@@ -93,7 +93,7 @@ class StateHook(Hook):
     def _restore(self, runner: Any) -> None:
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-            _unwrap(runner.model).load_state_dict(state["model"], strict=True)
+            unwrapped(runner.model).load_state_dict(state["model"], strict=True)
             runner.optim_wrapper.load_state_dict(state["optimizer"])
             for schedule, saved in zip(runner.param_schedulers or [], state["schedules"], strict=True):
                 schedule.load_state_dict(saved)
@@ -106,7 +106,8 @@ class StateHook(Hook):
         runner.optim_wrapper.initialize_count_status(runner.model, state["iteration"], runner.max_iters)
 
 
-def _unwrap(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
+    """Return a Runner's model, out of its distributed wrapper where it has one."""
     return model.module if is_model_wrapper(model) else model
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pretrain.errors import DensebenchError, one_line
+from pretrain.files import read_object
 from pretrain.masks.planes import decode, from_masks
 from pretrain.unreadable import UNREADABLE
 
@@ -89,14 +89,12 @@ def _png(file: Path) -> np.ndarray:
 
 
 def _instances(file: Path) -> dict[str, list[Any]]:
+    tree = read_object(file, what="a COCO file of instances", largest=None)
     try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
         names = {image["id"]: str(image["file_name"]) for image in tree["images"]}
         found: dict[str, list[Any]] = {name: [] for name in names.values()}
         for annotation in tree["annotations"]:
             found[names[annotation["image_id"]]].append(annotation["segmentation"])
-    except OSError as error:
-        raise DensebenchError(f"{file} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise DensebenchError(f"{file} is not a COCO file of instances ({type(error).__name__}: {error}).") from error
     return {name: segments for name, segments in found.items() if segments}

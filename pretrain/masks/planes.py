@@ -51,9 +51,3 @@ def decode(segment: Any, height: int, width: int) -> np.ndarray:
     if decoded.shape != (height, width):
         raise ValueError(f"a mask of {decoded.shape[0]}x{decoded.shape[1]}, the image has {height}x{width}")
     return decoded
-
-
-def ids_of(planes: np.ndarray) -> np.ndarray:
-    """Return the ids that occur, rising, without 0."""
-    found = np.unique(planes)
-    return found[found > 0]

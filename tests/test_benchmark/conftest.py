@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from families import CONVNEXT, NAVIT, VIT
 from torch import Tensor
+from transformers_hub import MODELS
 
+import pretrain.backbones
+from benchmark import backbones
 from benchmark.result import Record
 
 torch.set_num_threads(1)
@@ -22,6 +28,19 @@ def no_scope_is_left_over() -> None:
         from mmengine.registry import DefaultScope
 
         DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture
+def change_family(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change what is known of a family: `change_family("resnet", rename=...)`."""
+
+    def change(name: str, **changes: Any) -> None:
+        changed = tuple(
+            dataclasses.replace(one, **changes) if one.name == name else one for one in backbones._families()
+        )
+        monkeypatch.setattr(backbones, "_families", lambda: changed)
+
+    return change
 
 
 @functools.cache
@@ -119,3 +138,37 @@ def _randomised(network: torch.nn.Module) -> dict[str, Tensor]:
 def randomised() -> Callable[[torch.nn.Module], dict[str, Tensor]]:
     """Return a network's state dict with every tensor drawn anew."""
     return _randomised
+
+
+@pytest.fixture(scope="session")
+def own(randomised: Callable[[torch.nn.Module], dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    """Networks of our own with every tensor drawn anew, by architecture."""
+    return {arch: randomised(pretrain.backbones.build(arch, 0)) for arch in (VIT, CONVNEXT, NAVIT)}
+
+
+@pytest.fixture(scope="session")
+def made(randomised: Callable[[Any], Any]) -> Callable[[str], Any]:
+    """Build one of `transformers_hub` with every parameter and running statistic drawn anew."""
+    transformers = pytest.importorskip("transformers")
+
+    def make(name: str) -> Any:
+        kind, config, values, _, _ = MODELS[name]
+        network = getattr(transformers, kind)(getattr(transformers, config)(**values)).eval()
+        randomised(network)  # in place
+        return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory, made: Callable[[str], Any]) -> Callable[[str], Path]:
+    """Write a network as transformers does, once."""
+    whole = tmp_path_factory.mktemp("hub")
+
+    def folder(name: str) -> Path:
+        path = whole / name.replace(" ", "_")
+        if not path.exists():
+            made(name).save_pretrained(path)
+        return path
+
+    return folder

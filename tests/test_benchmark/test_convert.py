@@ -114,7 +114,8 @@ def _noting(construct: Callable[..., None], what: str, built: list[str]) -> Call
 
 
 def test_our_own_checkpoint_brings_its_normalisation_and_meta(tmp_path: Path, state: State) -> None:
-    meta = checkpoint.Meta("resnet18", "densecl", "scenes", "x", 3.0, 5, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), "BGR")
+    inputs = {"mean": (1.0, 2.0, 3.0), "std": (4.0, 5.0, 6.0), "channel_order": "BGR"}
+    meta = checkpoint.Meta("resnet18", "densecl", "scenes", "x", 3.0, 5, **inputs)
     trunk = {name: tensor for name, tensor in state.items() if name not in HEAD}
     for name in ("ours.safetensors", "ours.pth"):
         checkpoint.save(tmp_path / name, trunk, meta)

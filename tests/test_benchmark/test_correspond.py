@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from benchmark import correspond
-from benchmark.correspond import View, share_correct
+from benchmark.correspond import View
 from benchmark.report import correspondence
 from pretrain import backbones, checkpoint
 from pretrain.checkpoint import Meta
@@ -41,6 +41,10 @@ def map_images():
 def pairs_of(images):
     rng = np.random.default_rng(0)
     return [tuple(correspond._view(image, rng, flip) for flip in (False, True)) for image in images]
+
+
+def share_correct(matches):
+    return np.concatenate([match.correct for match in matches]).mean()
 
 
 def test_features_that_tell_the_place_match_correctly(map_images):

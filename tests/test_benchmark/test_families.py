@@ -8,35 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from families import CONVNEXT, NAVIT, VIT, State, certified, saved
 
 import pretrain.backbones
 from benchmark import backbones, convert
-from benchmark.backbones import convnext, navit, vit
+from benchmark.backbones import navit
 from benchmark.inspection import inspect
 from benchmark.quiet import quiet
 from pretrain import checkpoint
-from pretrain.backbones.vit import resize_positions
 from pretrain.errors import DensebenchError
 
-State = dict[str, Tensor]
 Randomise = Callable[[torch.nn.Module], State]
-VIT, CONVNEXT, NAVIT = "vit_tiny_patch16", "convnext_tiny", "navit_tiny_patch16"
-
-
-@pytest.fixture(scope="module")
-def own(randomised: Randomise) -> dict[str, State]:
-    return {arch: randomised(pretrain.backbones.build(arch, 0)) for arch in (VIT, CONVNEXT, NAVIT)}
-
-
-def saved(folder: Path, state: State, arch: str) -> Path:
-    path = folder / "checkpoint.safetensors"
-    checkpoint.save(path, state, checkpoint.Meta(arch, "dino", "r", "d", 1.0, 0, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)))
-    return path
-
-
-def certified(path: Path, to: Any = "mmseg") -> convert.Backbone:
-    return convert.require(convert.convert(path, to=to))
 
 
 # ---- both halves know the same architectures
@@ -71,7 +53,7 @@ def test_our_own_checkpoints_are_certified_for_both_packages(tmp_path: Path, own
 @pytest.mark.parametrize("arch", [VIT, CONVNEXT, NAVIT, "resnet50x2"])
 def test_a_random_init_is_certified_as_such(arch: str) -> None:
     certificate = convert.require(convert.random_init(arch, 1, to="mmseg")).certificate
-    assert certificate.digest == f"random:{arch}:{backbones.family(arch).INIT}"
+    assert certificate.digest == f"random:{arch}:{backbones.family(arch).init}"
     assert certificate.untrained and certificate.allow_untrained
 
 
@@ -166,121 +148,7 @@ def test_files_of_self_supervision(tmp_path: Path, own: dict[str, State], random
         assert torch.equal(student.state["cls_token"], own[VIT]["cls_token"] + 0.25)
 
 
-# ---- what is wrong
-
-
-def refused(path: Path, words: str) -> None:
-    certificate = convert.convert(path, to="mmseg").certificate
-    assert not certificate.ok and any(words in reason for reason in certificate.reasons), certificate.reasons
-
-
-VIT_SWAPS = [
-    ("layers.3.ffn.layers.1.bias", "layers.3.attn.proj.bias"),
-    ("layers.1.attn.qkv.weight", "layers.2.attn.qkv.weight"),
-    ("layers.5.ln1.weight", "layers.5.ln2.weight"),
-]
-CONVNEXT_SWAPS = [
-    ("stages.0.0.depthwise_conv.weight", "stages.0.1.depthwise_conv.weight"),
-    ("stages.1.0.gamma", "stages.1.0.norm.weight"),
-]
-NAVIT_SWAPS = [
-    ("encoder.pos_row", "encoder.pos_column"),
-    ("encoder.blocks.4.norm1.weight", "encoder.blocks.4.norm2.weight"),
-    ("encoder.blocks.11.norm2.weight", "encoder.norm.weight"),
-]
-SWAPS = [(vit, VIT, VIT_SWAPS), (convnext, CONVNEXT, CONVNEXT_SWAPS), (navit, NAVIT, NAVIT_SWAPS)]
-
-
-@pytest.mark.parametrize("family, arch, swap", [(family, arch, one) for family, arch, all in SWAPS for one in all])
-def test_rename_tables_that_swap_two_layers_of_one_shape(
-    tmp_path: Path,
-    own: dict[str, State],
-    family: Any,
-    arch: str,
-    swap: tuple[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    plain, (one, other) = family.rename, swap
-    table = {one: other, other: one}
-    monkeypatch.setattr(family, "rename", lambda name: table.get(plain(name), plain(name)))
-    refused(saved(tmp_path, own[arch], arch), "converted one differ")
-
-
-def test_silent_branches_of_a_convnext_hide_no_swap(
-    tmp_path: Path, own: dict[str, State], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    silent = {name: one * 0 if name.endswith("gamma") else one for name, one in own[CONVNEXT].items()}
-    path, plain = saved(tmp_path, silent, CONVNEXT), convnext.rename
-    certified(path)
-    pair = ("stages.2.0.pointwise_conv1.weight", "stages.2.1.pointwise_conv1.weight")
-    table = dict((pair, pair[::-1]))
-    monkeypatch.setattr(convnext, "rename", lambda name: table.get(plain(name), plain(name)))
-    refused(path, "differ with random norm layers")
-
-
-def test_queries_and_keys_in_another_order(
-    tmp_path: Path, own: dict[str, State], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from benchmark import certify
-
-    plain = certify._rename
-
-    def reordered(tensors: State, family: Any) -> Any:
-        state, collisions = plain(tensors, family)
-        query, key, value = state["layers.0.attn.qkv.weight"].chunk(3)
-        return {**state, "layers.0.attn.qkv.weight": torch.cat([value, query, key])}, collisions
-
-    monkeypatch.setattr(certify, "_rename", reordered)
-    refused(saved(tmp_path, own[VIT], VIT), "converted one differ: 1/4")
-
-
-def test_position_embeddings_that_are_lost(
-    tmp_path: Path, own: dict[str, State], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Missing in the file; not added by the backbone; shifted by one place; another interpolation."""
-    path = saved(tmp_path, {name: one for name, one in own[VIT].items() if name != "pos_embed"}, VIT)
-    refused(path, "are not in the checkpoint: pos_embed.")
-    path = saved(tmp_path, own[VIT], VIT)
-    with quiet():
-        from mmpretrain.models.backbones import vision_transformer
-
-    plain = vision_transformer.resize_pos_embed
-    for wrong in (
-        lambda positions, *args, **options: plain(positions, *args, **options) * 0,
-        lambda positions, *args, **options: plain(positions, *args, **options).roll(1, 1),
-        lambda positions, old, new, **options: plain(positions, old, new, **{**options, "mode": "bilinear"}),
-    ):
-        monkeypatch.setattr(vision_transformer, "resize_pos_embed", wrong)
-        refused(path, "converted one differ: 1/4")
-
-
-def test_a_wrong_eps_of_the_norms(tmp_path: Path, own: dict[str, State], monkeypatch: pytest.MonkeyPatch) -> None:
-    faint = {name: one * 1e-3 if name.startswith(("patch", "pos", "cls")) else one for name, one in own[VIT].items()}
-    path, plain = saved(tmp_path, faint, VIT), vit.config
-    certified(path)
-    wrong = {"type": "LN", "eps": 1e-5}  # mmseg's
-    monkeypatch.setattr(vit, "config", lambda arch, **options: {**plain(arch, **options), "norm_cfg": wrong})
-    refused(path, "converted one differ: 1/4")
-
-
-def test_rows_and_columns_of_a_navit_that_are_counted_otherwise(
-    tmp_path: Path, own: dict[str, State], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Scaled to the image, exchanged, and patches read column by column; the dense maps show each."""
-    path = saved(tmp_path, own[NAVIT], NAVIT)
-    from pretrain.backbones.navit import NaViT
-
-    plain = NaViT.quarters
-    for wrong in (
-        lambda self, patches, owner, row, column: plain(self, patches, owner, row * 2, column),
-        lambda self, patches, owner, row, column: plain(self, patches, owner, column, row),
-        lambda self, patches, owner, row, column: plain(self, patches.flip(3), owner, row, column),
-    ):
-        monkeypatch.setattr(NaViT, "quarters", wrong)
-        refused(path, "converted one differ: 1/4")
-    monkeypatch.setattr(NaViT, "quarters", plain)
-    certified(path)
-    refused(saved(tmp_path, {name: one for name, one in own[NAVIT].items() if name != "pos_column"}, NAVIT), "pos_col")
+# ---- NaViTs
 
 
 @torch.no_grad()
@@ -302,38 +170,3 @@ def test_a_navit_behind_any_prefix(tmp_path: Path, own: dict[str, State]) -> Non
     torch.save({"state_dict": behind("learner.encoder.", own[NAVIT])}, tmp_path / "weights.pth")
     certificate = certified(tmp_path / "weights.pth").certificate
     assert (certificate.format, certificate.arch, certificate.filled) == ("general", NAVIT, len(own[NAVIT]))
-
-
-# ---- position embeddings at a task's size
-
-
-def test_position_embeddings_are_interpolated_once_and_noted(tmp_path: Path, own: dict[str, State]) -> None:
-    backbone = certified(saved(tmp_path, own[VIT], VIT))
-    at = convert.at_size(backbone, (160, 150))
-    assert at.certificate.position_embedding == "14x14 -> 10x10, bicubic, without antialiasing"
-    assert at.certificate.digest == backbone.certificate.digest and at.certificate.ok
-    expected = resize_positions(own[VIT]["pos_embed"], (14, 14), (10, 10))
-    assert torch.equal(at.state["pos_embed"], expected)
-    assert convert.at_size(backbone, None) is backbone
-    same = convert.at_size(backbone, (224, 224))
-    assert same.certificate.position_embedding == "14x14, as they are"
-
-
-@torch.no_grad()
-def test_maps_of_a_vit_cover_the_image_exactly(own: dict[str, State]) -> None:
-    """An image that patches do not cover is stretched, not padded: what lies at the border stays there."""
-    with quiet():
-        from benchmark.trunks.targets import FittedViT
-    config = vit.config(VIT, size=(150, 150))
-    config.pop("type")
-    network = FittedViT(**config)
-    network.eval()  # mmpretrain's returns nothing
-    state, _ = vit.resized(VIT, {vit.rename(name): one for name, one in own[VIT].items()}, (150, 150))
-    network.load_state_dict(state, strict=True)
-    images = torch.rand(1, 3, 150, 70)
-    maps = network(images)
-    assert {tuple(one.shape[2:]) for one in maps} == {(10, 5)}
-    stretched = torch.nn.functional.interpolate(images, (160, 80), mode="bilinear")
-    torch.testing.assert_close(maps[3], network(stretched)[3])
-    with pytest.raises(RuntimeError, match="size mismatch for pos_embed"):
-        network.load_state_dict({vit.rename(name): one for name, one in own[VIT].items()}, strict=True)

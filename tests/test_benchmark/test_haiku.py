@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -177,7 +178,7 @@ def maps(network_: torch.nn.Module, images: Tensor) -> list[Tensor]:
     if not isinstance(network_, HaikuResNet):
         network_.eval()
         return list(network_(images))
-    from benchmark.source import outputs_of
+    from benchmark.maps import outputs_of
 
     return outputs_of("layer1", "layer2", "layer3", "layer4")(network_, images)
 
@@ -259,23 +260,21 @@ def test_two_exchanged_layers_are_another_network() -> None:
         assert apart(maps(HaikuResNet("resnet18", trunk), images), case["stages"]) > 0.01
 
 
-def test_a_renaming_that_exchanges_layers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.backbones import resnet
-
+def test_a_renaming_that_exchanges_layers_is_refused(tmp_path: Path, change_family: Callable[..., None]) -> None:
     swapped = {"layer1.0.conv1.weight": "layer1.1.conv2.weight", "layer1.1.conv2.weight": "layer1.0.conv1.weight"}
-    monkeypatch.setattr(resnet, "rename", lambda name: swapped.get(name, name))
+    change_family("resnet", rename=lambda name: swapped.get(name, name))
     params, state = network()
     (tmp_path / "file.pkl").write_bytes(pickle.dumps({"params": params, "state": state}))
     reasons = convert.convert(tmp_path / "file.pkl").certificate.reasons
     assert any("differ" in reason for reason in reasons)
 
 
-def test_the_plain_resnet_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plain_resnet_is_refused(tmp_path: Path, change_family: Callable[..., None]) -> None:
     """Parity sees the padding."""
     from benchmark.backbones import resnet
 
     plain = resnet.config
-    monkeypatch.setattr(resnet, "config", lambda arch, **options: plain(arch))
+    change_family("resnet", config=lambda arch, **options: plain(arch))
     params, state = network()
     (tmp_path / "file.pkl").write_bytes(pickle.dumps({"params": params, "state": state}))
     reasons = convert.convert(tmp_path / "file.pkl").certificate.reasons

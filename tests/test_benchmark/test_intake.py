@@ -40,7 +40,7 @@ def test_the_folder_is_the_registry() -> None:
 def test_architecture_is_told_by_the_names(trained_looking: Make, arch: str) -> None:
     tensors = trained_looking(arch)
     assert backbones.identify(tensors) == arch
-    assert backbones.family(arch) is resnet
+    assert backbones.family(arch) is resnet.FAMILY
     assert resnet.config(arch)["depth"] == int(arch[6:])
     assert tensors["layer4.0.downsample.0.weight"].shape[0] == resnet.channels(arch)[3]
     assert tensors["layer1.0.conv2.weight"].shape[1] == 64

@@ -70,7 +70,7 @@ def test_architectures_of_timm_as_their_users_save_them(tmp_path: Path, randomis
     path = write(tmp_path, state, TIMM[name])
     backbone = convert.require(convert.convert(path, to="mmseg"))
     assert name.startswith(backbone.arch)
-    trunk = {one for one in state if not one.startswith(backbones.family(backbone.arch).HEADS)}
+    trunk = {one for one in state if not one.startswith(backbones.family(backbone.arch).heads)}
     assert len(backbone.state) == len(trunk)
     told = inspect(path)
     assert (told.format, told.arch, told.trunk) == (backbone.certificate.format, backbone.arch, len(trunk))
@@ -90,7 +90,7 @@ SWAPS = {  # of mm* names
 
 @pytest.mark.parametrize("name", SWAPS)
 def test_a_rename_that_swaps_two_layers_is_found_out(
-    tmp_path: Path, randomised: Randomise, name: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, randomised: Randomise, name: str, change_family: Callable[..., None]
 ) -> None:
     import timm
 
@@ -98,7 +98,7 @@ def test_a_rename_that_swaps_two_layers_is_found_out(
     family = backbones.family(inspect(path).arch or "")
     plain, (one, other) = family.rename, SWAPS[name]
     table = {one: other, other: one}
-    monkeypatch.setattr(family, "rename", lambda name: table.get(plain(name), plain(name)))
+    change_family(family.name, rename=lambda name: table.get(plain(name), plain(name)))
     certificate = convert.convert(path, to="mmseg").certificate
     assert not certificate.ok and not (certificate.missing or certificate.leftover or certificate.mismatched)
     assert "converted one differ" in certificate.reasons[0]
@@ -123,7 +123,7 @@ def test_torchvisions_own_naming(tmp_path: Path, randomised: Randomise, arch: st
     )
     state = randomised(network)
     if not head:
-        state = {name: one for name, one in state.items() if not name.startswith(backbones.family(arch).HEADS)}
+        state = {name: one for name, one in state.items() if not name.startswith(backbones.family(arch).heads)}
     torch.save(state, tmp_path / "weights.pth")
     certificate = convert.require(convert.convert(tmp_path / "weights.pth", to="mmseg")).certificate
     assert (certificate.format, certificate.arch, len(certificate.dropped)) == ("torchvision", arch, 2 * head)

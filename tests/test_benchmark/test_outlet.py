@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import pickle
-import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
+from exports import MEAN, OUT, STD, Make, by_transformers, ours
 from torch import Tensor
 
 from benchmark import backbones as families
-from benchmark import certify, cli, convert, outlet
-from benchmark.certify import TARGETS
+from benchmark import convert, outlet
 from benchmark.export import export
 from benchmark.hugging_face import resnet as transformers
 from benchmark.intake import detectron2
 from benchmark.outlet import detectron2 as to_detectron2
-from benchmark.shell import perform
 from pretrain import backbones, checkpoint
-from pretrain.errors import DensebenchError, UsageError
-
-Make = Callable[[str], dict[str, Tensor]]
-OUT = {"timm": "out.safetensors", "torchvision": "out.pth", "detectron2": "out.pkl", "hf-safetensors": "folder"}
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-
-
-def ours(folder: Path, make: Make, arch: str = "resnet18", *inputs: Any) -> tuple[Path, dict[str, Tensor]]:
-    """One of our own checkpoints."""
-    trunk = {name: tensor for name, tensor in make(arch).items() if not name.startswith("fc.")}
-    meta = checkpoint.Meta(arch, "densecl", "scenes", "x", 3.0, 5, *(inputs or (MEAN, STD)))
-    checkpoint.save(folder / "ours.safetensors", trunk, meta)
-    return folder / "ours.safetensors", trunk
-
-
-def test_the_command_line_names_every_target() -> None:
-    assert set(typing.get_args(cli.Target)) == {*TARGETS, *outlet.names()}
-    assert set(OUT) == set(outlet.names())
+from pretrain.errors import DensebenchError
 
 
 @pytest.mark.parametrize(
@@ -97,7 +76,7 @@ def as_told(to: str, arch: str, out: Path, note: str) -> Callable[[Tensor], Tens
         return lambda images: network.forward_features(images)[:, 1:].transpose(1, 2).unflatten(2, (14, 14))
     told = note.removeprefix("Load it into ").partition(";")[0]
     network = eval(told, {"torchvision": torchvision}).eval()
-    heads = {name: one for name, one in network.state_dict().items() if name.startswith(families.family(arch).HEADS)}
+    heads = {name: one for name, one in network.state_dict().items() if name.startswith(families.family(arch).heads)}
     assert len(heads) == 2
     network.load_state_dict({**torch.load(out, weights_only=True), **heads}, strict=True)
     if arch.startswith("convnext"):
@@ -153,17 +132,6 @@ def loaded(to: str, out: Path) -> Callable[[Tensor], Tensor]:
     return lambda images: network(images).last_hidden_state
 
 
-def by_transformers(folder: Path, **options: Any) -> Any:
-    """What AutoModel makes of a folder; it finds every tensor it has, and no other."""
-    import transformers
-
-    network, told = transformers.AutoModel.from_pretrained(
-        folder, local_files_only=True, output_loading_info=True, **options
-    )
-    assert not any(told.values()), told
-    return network.eval()
-
-
 def by_names(model: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
     """A ResNet-18 after detectron2's names: a convolution owns its norm."""
     used: set[str] = set()
@@ -192,68 +160,6 @@ def by_names(model: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
     return run
 
 
-@torch.no_grad()
-def drawn(arch: str, *, scaled: bool) -> dict[str, Tensor]:
-    """Our names of a ViT or ConvNeXt with random numbers, with layer scales or without."""
-    generator = torch.Generator().manual_seed(0)
-    state = backbones.build(arch, 0).state_dict()
-    if not scaled:
-        state = {name: tensor for name, tensor in state.items() if not name.endswith("gamma")}
-    elif arch.startswith("vit"):
-        width = len(state["norm.bias"])
-        state |= {f"blocks.{block}.ls{number}.gamma": torch.ones(width) for block in range(12) for number in (1, 2)}
-    for name, tensor in state.items():
-        if tensor.squeeze().dim() <= 1:
-            tensor.uniform_(-0.5, 0.5, generator=generator).add_(0.0 if name.endswith(("bias", "token")) else 1.0)
-        else:
-            tensor.normal_(std=(2 / tensor[0].numel()) ** 0.5, generator=generator)
-    return state
-
-
-@pytest.mark.parametrize(
-    ("arch", "scaled", "kind"),
-    [
-        ("vit_tiny_patch16", False, "ViTModel"),
-        ("vit_tiny_patch14", True, "Dinov2Model"),
-        ("convnext_tiny", True, "ConvNextModel"),
-        ("convnext_tiny", False, "ConvNextModel"),
-    ],
-)
-@torch.no_grad()
-def test_vits_and_convnexts_for_transformers(tmp_path: Path, arch: str, scaled: bool, kind: str) -> None:
-    state = drawn(arch, scaled=scaled)
-    safetensors.torch.save_file(state, tmp_path / "weights.safetensors", {"format": "pt"})
-    trunk = convert.require(convert.convert(tmp_path / "weights.safetensors", to="mmseg"))
-    notes = export(tmp_path / "weights.safetensors", "hf-safetensors", tmp_path / "hub").notes
-    back = convert.require(convert.convert(tmp_path / "hub", to="mmseg"))
-    assert back.certificate.digest == trunk.certificate.digest
-    assert (back.arch, back.traits) == (trunk.arch, trunk.traits)
-
-    pooler = {"add_pooling_layer": False} if kind == "ViTModel" else {}
-    assert ("add_pooling_layer=False" in notes[0]) == bool(pooler)
-    network = by_transformers(tmp_path / "hub", **pooler)
-    assert type(network).__name__ == kind
-    images = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    target = certify._build("mmseg", arch, families.family(arch).config(arch, size=(224, 224), **trunk.traits))
-    target.load_state_dict(trunk.state, strict=True, assign=True)
-    target.eval()  # mm*'s returns nothing
-    found, expected = network(images).last_hidden_state, target(images)[-1]
-    if arch.startswith("vit"):
-        found = found[:, 1:].transpose(1, 2).unflatten(2, expected.shape[2:])
-    else:  # transformers norms the mean, not the map
-        found = network.layernorm(found.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
-
-
-def test_what_transformers_configuration_cannot_say_is_refused(tmp_path: Path) -> None:
-    state = drawn("vit_tiny_patch14", scaled=True) | {"reg_token": torch.ones(1, 4, 192)}
-    safetensors.torch.save_file(state, tmp_path / "weights.safetensors", {"format": "pt"})
-    with pytest.raises(DensebenchError, match="hf-safetensors has no vit_tiny_patch14 with registers: 4"):
-        export(tmp_path / "weights.safetensors", "hf-safetensors", tmp_path / "hub")
-    with pytest.raises(DensebenchError, match="timm has no vit_tiny_patch14 with layer_scale: True, registers: 4"):
-        export(tmp_path / "weights.safetensors", "timm", tmp_path / "out.safetensors")
-
-
 def test_names_there_and_back(trained_looking: Make) -> None:
     names = list(trained_looking("resnet50"))[:-2]
     for there, back in ((to_detectron2._name, detectron2.rename), (transformers.name_of, transformers.rename)):
@@ -270,121 +176,13 @@ def test_detectron2s_pickle_is_read_by_old_numpy(tmp_path: Path, trained_looking
 
 
 def test_the_normalisation_travels_or_is_said(tmp_path: Path, trained_looking: Make) -> None:
-    path, _ = ours(tmp_path, trained_looking, "resnet18", (127.5, 127.5, 127.5), (51.0, 51.0, 51.0))
+    path, _ = ours(tmp_path, trained_looking, mean=(127.5, 127.5, 127.5), std=(51.0, 51.0, 51.0))
     for to, name in OUT.items():
         notes = export(path, to, tmp_path / name).notes
         assert any("cannot say" in note for note in notes) == (to in ("torchvision", "detectron2"))
-    path, _ = ours(tmp_path, trained_looking, "resnet18", MEAN, STD, "BGR")
+    path, _ = ours(tmp_path, trained_looking, channel_order="BGR")
     assert convert.convert(path).channel_order == "BGR"
     export(path, "timm", tmp_path / "bgr.safetensors")
     assert convert.convert(tmp_path / "bgr.safetensors").channel_order == "BGR"
     with pytest.raises(DensebenchError, match="BGR"):
         export(path, "hf-safetensors", tmp_path / "bgr")
-
-
-@pytest.mark.parametrize(("to", "name"), [("timm", "a.pth"), ("detectron2", "a.pth"), ("hf-safetensors", "a.pth")])
-def test_another_suffix_is_refused_before_anything_is_read(tmp_path: Path, to: str, name: str) -> None:
-    with pytest.raises(UsageError, match=r"a\.pth should"):
-        export(tmp_path / "not there", to, tmp_path / name)
-    with pytest.raises(UsageError, match="no target 'tim'"):
-        export(tmp_path / "not there", "tim", tmp_path / name)
-
-
-def same(folder: Path, kind: str, source: Path) -> Path:
-    """Another way to name a checkpoint."""
-    if kind == "spelling":
-        return source.parent / "." / ".." / source.parent.name / source.name
-    link = folder / f"link{source.suffix}"
-    if kind == "link":
-        link.symlink_to(source)
-    else:
-        link.hardlink_to(source)
-    return link
-
-
-@pytest.mark.parametrize("kind", ["spelling", "link", "hard link"])
-@pytest.mark.parametrize("to", ["mmdet", "mmseg", "timm"])
-def test_the_checkpoint_itself_is_not_written_over(
-    tmp_path: Path, to: str, kind: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = tmp_path / "ours.safetensors"
-    source.write_bytes(b"not read")
-    out = same(tmp_path, kind, source)
-    assert perform(cli.app, ["convert", str(source), "--to", to, "--out", str(out)]) == 2
-    assert "is the checkpoint that is read" in capsys.readouterr().err
-    assert source.read_bytes() == b"not read"
-
-
-def test_a_folder_of_the_hub_is_not_written_over(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(b"not read")
-    for source in (tmp_path, tmp_path / "model.safetensors"):
-        with pytest.raises(UsageError, match="is the checkpoint that is read"):
-            export(source, "hf-safetensors", tmp_path)
-    with pytest.raises(UsageError, match="is the checkpoint that is read"):
-        export(tmp_path, "timm", tmp_path / "model.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("out", "why"),
-    [
-        ("a.pkl", "should end in .pth or .safetensors"),
-        ("none", "should end in .pth"),
-        ("folder.pth", "is a folder; a file was expected"),
-        ("notes.txt/sub/a.pth", "notes.txt is a file, not a folder"),
-    ],
-)
-@pytest.mark.parametrize("to", ["mmdet", "mmseg", "torchvision"])
-def test_what_cannot_be_written_is_refused_at_once(
-    tmp_path: Path, to: str, out: str, why: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "folder.pth").mkdir()
-    (tmp_path / "notes.txt").write_text("some")
-    assert perform(cli.app, ["convert", str(tmp_path / "not there"), "--to", to, "--out", str(tmp_path / out)]) == 2
-    assert why.partition(" or ")[0] in capsys.readouterr().err
-
-
-def test_a_refusal_shows_the_certificate_and_names_the_target(
-    tmp_path: Path, trained_looking: Make, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path, trunk = ours(tmp_path, trained_looking)
-    del trunk["bn1.bias"]
-    torch.save(trunk, path.with_suffix(".pth"))
-    command = ["convert", str(path.with_suffix(".pth")), "--to", "hf-safetensors", "--out", str(tmp_path / "hf")]
-    assert perform(cli.app, command) == 1
-    shown = capsys.readouterr()
-    assert "NOT CERTIFIED: torchvision resnet18" in shown.out and "bn1.bias" in shown.out
-    assert "is not certified for hf-safetensors" in shown.err
-    assert not (tmp_path / "hf").exists()
-
-
-def test_a_target_that_exchanges_two_layers_is_found_out(
-    tmp_path: Path, trained_looking: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, _ = ours(tmp_path, trained_looking)
-    names = {"layer1.0.conv1.weight": "layer1.0.conv2.weight", "layer1.0.conv2.weight": "layer1.0.conv1.weight"}
-    straight = outlet.named
-
-    def swapped(trunk: Any, wanted: Any, rename: Callable[[str], str]) -> dict[str, Tensor]:
-        return straight(trunk, wanted, lambda name: names.get(rename(name), rename(name)))
-
-    monkeypatch.setattr(outlet.load("timm"), "named", swapped)
-    with pytest.raises(DensebenchError, match="read back as another network"):
-        export(path, "timm", tmp_path / "out.safetensors")
-
-
-def test_what_a_target_cannot_compute_is_refused(
-    tmp_path: Path, trained_looking: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import dataclasses
-
-    path, _ = ours(tmp_path, trained_looking)
-    padded = dataclasses.replace(convert.convert(path), traits={"padding": "same"})
-    monkeypatch.setattr(convert, "convert", lambda *_, **__: padded)
-    with pytest.raises(DensebenchError, match="torchvision has no resnet18 with padding: same"):
-        export(path, "torchvision", tmp_path / "out.pth")
-    assert not (tmp_path / "out.pth").exists()
-    other = dataclasses.replace(padded, arch="resnet269", traits={})
-    monkeypatch.setattr(convert, "convert", lambda *_, **__: other)
-    for to, name in OUT.items():
-        with pytest.raises(DensebenchError, match="resnet269"):
-            export(path, to, tmp_path / name)

@@ -3,8 +3,10 @@
 import pytest
 
 from benchmark import task
+from pretrain.errors import DensebenchError
 
-PAPER = [name for name in task.names() if task.load(name).size == "paper"]
+SIZES = ("small", "demo")
+PAPER = [name for name in task.names() if not name.endswith(SIZES)]
 
 
 def protocol(name):
@@ -121,12 +123,18 @@ def test_a_sibling_differs_in_numbers_only(name):
             return kinds if any(isinstance(entry, dict) for entry in value) else "numbers"
         return value if isinstance(value, str) else "number"
 
-    for size in task.SIZES:
+    for size in SIZES:
         sibling = protocol(f"{name}.{size}")
         for block in ("model", "train_pipeline", "test_pipeline", "evaluator", "trunk"):
             assert shape(sibling[block]) == shape(protocol(name)[block]), (name, size, block)
         assert sibling["optimizer"]["type"] == protocol(name)["optimizer"]["type"]
         assert sibling["schedule"]["policy"] == protocol(name)["schedule"]["policy"]
+
+
+def test_an_installed_copy_has_no_tasks_and_says_where_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(task, "FOLDER", tmp_path / "transfer_configs")
+    with pytest.raises(DensebenchError, match="from a clone"):
+        task.load("voc_det_c4_24k")
 
 
 def test_no_task_names_a_backbone():

@@ -30,7 +30,8 @@ Make = Callable[[str], dict[str, Tensor]]
 def backbone(tmp_path_factory: pytest.TempPathFactory, trained_looking: Make) -> convert.Backbone:
     path = tmp_path_factory.mktemp("ours") / "ours.safetensors"
     trunk = {name: one for name, one in trained_looking("resnet18").items() if not name.startswith("fc.")}
-    meta = checkpoint.Meta("resnet18", "densecl", "scenes", "x", 3.0, 5, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), "BGR")
+    inputs = {"mean": (1.0, 2.0, 3.0), "std": (4.0, 5.0, 6.0), "channel_order": "BGR"}
+    meta = checkpoint.Meta("resnet18", "densecl", "scenes", "x", 3.0, 5, **inputs)
     checkpoint.save(path, trunk, meta)
     return convert.require(convert.convert(path))
 
@@ -83,7 +84,7 @@ def test_files_without_one(tmp_path: Path, backbone: convert.Backbone) -> None:
     torch.save(backbone.state, tmp_path / "a.pth")
     refused(tmp_path / "a.pth", "carries no certificate")
     (tmp_path / "a.json").write_text("{}")
-    refused(tmp_path / "a.json", "is no record that can be read")
+    refused(tmp_path / "a.json", "is not a record: it has no entry 'certificate'")
     (tmp_path / "a.json").write_text('{"certificate": null}')
     refused(tmp_path / "a.json", "a record without a certificate")
     (tmp_path / "a.json").write_text('{"certificate": {"ok": true}}')

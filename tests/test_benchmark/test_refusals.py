@@ -99,8 +99,8 @@ def test_extra_tensor_in_the_trunk(tmp_path: Path, state: State, name: str) -> N
     assert certificate.leftover == [name]
 
 
-def test_two_names_for_one_place(tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resnet, "rename", lambda name: name.replace("layer1.0", "layer1.1"))
+def test_two_names_for_one_place(tmp_path: Path, state: State, change_family: Callable[..., None]) -> None:
+    change_family("resnet", rename=lambda name: name.replace("layer1.0", "layer1.1"))
     certificate = refused(converted(tmp_path, state), "are not in the checkpoint", "have no place")
     assert "layer1.1.conv1.weight" in certificate.leftover
 
@@ -198,9 +198,9 @@ SWAPS = [
 
 @pytest.mark.parametrize("swap", SWAPS)
 def test_rename_table_that_swaps_two_layers_of_one_shape(
-    tmp_path: Path, state: State, swap: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, state: State, swap: tuple[str, str], change_family: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(resnet, "rename", swapping(*swap))
+    change_family("resnet", rename=swapping(*swap))
     certificate = refused(converted(tmp_path, state), "converted one differ: C", "differ with random norm layers: C")
     assert certificate.filled == 120
     assert largest(certificate, "own") > 1e-3
@@ -209,19 +209,21 @@ def test_rename_table_that_swaps_two_layers_of_one_shape(
     assert apart == [number >= stage for number in (1, 2, 3, 4)]
 
 
-def test_swap_inside_branches_that_are_silent(tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swap_inside_branches_that_are_silent(tmp_path: Path, state: State, change_family: Callable[..., None]) -> None:
     """The last norm of every branch has the scale 0, so the checkpoint's own maps cannot show the swap."""
     for name in [name for name in state if name.endswith(("bn2.weight", "bn2.bias"))]:
         state[name].zero_()
-    monkeypatch.setattr(resnet, "rename", swapping("layer1.0.conv1.weight", "layer1.1.conv1.weight"))
+    change_family("resnet", rename=swapping("layer1.0.conv1.weight", "layer1.1.conv1.weight"))
     certificate = refused(converted(tmp_path, state), "differ with random norm layers")
     assert largest(certificate, "own") == 0
     assert largest(certificate, "probe") > 1e-2
 
 
-def test_stride_on_another_convolution(tmp_path: Path, trained_looking: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stride_on_another_convolution(
+    tmp_path: Path, trained_looking: Make, change_family: Callable[..., None]
+) -> None:
     plain = resnet.config
-    monkeypatch.setattr(resnet, "config", lambda arch, **options: plain(arch, **{**options, "style": "caffe"}))
+    change_family("resnet", config=lambda arch, **options: plain(arch, **{**options, "style": "caffe"}))
     certificate = refused(converted(tmp_path, trained_looking("resnet50")), "differ: C3", "differ with random norm")
     assert certificate.parity[0]["max_rel"] == 0
 

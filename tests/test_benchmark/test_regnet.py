@@ -106,11 +106,11 @@ SWAPS = [
 @pytest.mark.parametrize("naming", ["torchvision", "timm", "vissl"])
 @pytest.mark.parametrize("swap", SWAPS)
 def test_a_rename_table_that_swaps_two_layers_is_refused(
-    tmp_path: Path, state: State, naming: str, swap: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, state: State, naming: str, swap: tuple[str, str], change_family: Callable[..., None]
 ) -> None:
     plain, (one, other) = regnet.rename, swap
     table = {one: other, other: one}
-    monkeypatch.setattr(regnet, "rename", lambda name: table.get(plain(name), plain(name)))
+    change_family("regnet", rename=lambda name: table.get(plain(name), plain(name)))
     refused(saved(tmp_path, NAMINGS[naming](state)), "converted one differ")
 
 

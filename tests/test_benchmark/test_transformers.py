@@ -3,103 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers_hub import MODELS
 
 from benchmark import backbones, certify, convert, hugging_face, intake
-from benchmark.backbones import vit
 from benchmark.hugging_face import convnext as hf_convnext
 from benchmark.hugging_face import resnet as hf_resnet
 from benchmark.hugging_face import vit as hf_vit
 from benchmark.inspection import inspect
 from benchmark.intake import transformers as reader
-from benchmark.quiet import quiet
-from pretrain.errors import DensebenchError
 
 transformers: Any = pytest.importorskip("transformers")
-
-TINY = {"hidden_size": 192, "num_attention_heads": 3, "num_hidden_layers": 12}
-VIT = {**TINY, "intermediate_size": 768, "image_size": 96}
-DINOV2 = {**TINY, "image_size": 112, "patch_size": 14}
-BASIC = {"depths": [2, 2, 2, 2], "hidden_sizes": [64, 128, 256, 512], "layer_type": "basic"}
-MODELS: dict[str, tuple[str, str, dict[str, Any], str, dict[str, Any]]] = {  # class, configuration, what is found
-    "resnet": ("ResNetModel", "ResNetConfig", {}, "resnet50", {}),
-    "resnet with a classifier": ("ResNetForImageClassification", "ResNetConfig", BASIC, "resnet18", {}),
-    "ViT with a pooler": ("ViTModel", "ViTConfig", VIT, "vit_tiny_patch16", {"eps": 1e-12}),
-    "ViT with a classifier": (
-        "ViTForImageClassification",
-        "ViTConfig",
-        {**VIT, "layer_norm_eps": 1e-6},
-        "vit_tiny_patch16",
-        {},
-    ),
-    "SimMIM": ("ViTForMaskedImageModeling", "ViTConfig", VIT, "vit_tiny_patch16", {"eps": 1e-12}),
-    "MAE's encoder": ("ViTMAEModel", "ViTMAEConfig", VIT, "vit_tiny_patch16", {"eps": 1e-12}),
-    "MAE": (
-        "ViTMAEForPreTraining",
-        "ViTMAEConfig",
-        {**VIT, "decoder_num_hidden_layers": 1},
-        "vit_tiny_patch16",
-        {"eps": 1e-12},
-    ),
-    "DINOv2": ("Dinov2Model", "Dinov2Config", DINOV2, "vit_tiny_patch14", {"layer_scale": True}),
-    "DINOv2 with a classifier": (
-        "Dinov2ForImageClassification",
-        "Dinov2Config",
-        DINOV2,
-        "vit_tiny_patch14",
-        {"layer_scale": True},
-    ),
-    "DINOv2 with registers": (
-        "Dinov2WithRegistersModel",
-        "Dinov2WithRegistersConfig",
-        DINOV2,
-        "vit_tiny_patch14",
-        {"layer_scale": True, "registers": 4},
-    ),
-    "ConvNeXt": ("ConvNextModel", "ConvNextConfig", {}, "convnext_tiny", {"final_eps": 1e-12}),
-    "ConvNeXt with a classifier": (
-        "ConvNextForImageClassification",
-        "ConvNextConfig",
-        {},
-        "convnext_tiny",
-        {"final_eps": 1e-12},
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def made(randomised: Callable[[Any], Any]) -> Callable[[str], Any]:
-    """Build one of transformers' networks with every parameter and running statistic drawn anew."""
-
-    def make(name: str) -> Any:
-        kind, config, values, _, _ = MODELS[name]
-        network = getattr(transformers, kind)(getattr(transformers, config)(**values)).eval()
-        randomised(network)  # in place
-        return network
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, made: Callable[[str], Any]) -> Callable[[str], Path]:
-    """Write a network as transformers does, once."""
-    whole = tmp_path_factory.mktemp("hub")
-
-    def folder(name: str) -> Path:
-        path = whole / name.replace(" ", "_")
-        if not path.exists():
-            made(name).save_pretrained(path)
-        return path
-
-    return folder
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -255,92 +174,6 @@ def test_where_transformers_is_not_installed_it_is_said(
     monkeypatch.setattr(reader, "_installed", lambda: False)
     certificate = convert.require(convert.convert(path, to="mmseg")).certificate
     assert "does not prove transformers' names" in certificate.notes[0]
-
-
-# ---- configurations
-
-
-def with_config(folder: Path, source: Path, **changes: Any) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "model.safetensors").write_bytes((source / "model.safetensors").read_bytes())
-    config = json.loads((source / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, **changes}))
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
-        ("resnet", {"downsample_in_bottleneck": True}),
-        ("resnet", {"downsample_in_first_stage": True}),
-        ("resnet", {"hidden_act": "gelu"}),
-        ("ViT with a pooler", {"hidden_act": "gelu_new"}),
-        ("ViT with a pooler", {"num_attention_heads": 12}),
-        ("ViT with a pooler", {"qkv_bias": False}),
-        ("ViT with a pooler", {"model_type": "beit"}),
-        ("ViT with a pooler", {"model_type": ["vit"]}),
-        ("ViT with a pooler", {"image_size": 224}),
-        ("ViT with a pooler", {"layer_norm_eps": "tiny"}),
-        ("DINOv2", {"use_swiglu_ffn": True}),
-        ("ConvNeXt", {"hidden_act": "relu"}),
-        ("ConvNeXt", {"model_type": "convnextv2"}),
-    ],
-)
-def test_a_configuration_of_another_network_is_refused(
-    tmp_path: Path, folders: Callable[[str], Path], name: str, change: dict[str, Any]
-) -> None:
-    path = with_config(tmp_path / "hub", folders(name), **change)
-    with pytest.raises(DensebenchError, match="its configuration says") as error:
-        convert.convert(path)
-    assert str(next(iter(change.values()))) in error.value.message
-    assert error.value.message in inspect(path).problem
-
-
-def test_the_norms_eps_is_heard(tmp_path: Path, folders: Callable[[str], Path]) -> None:
-    for name, trait in (("ViT with a pooler", "eps"), ("ConvNeXt", "final_eps")):
-        path = with_config(tmp_path / name, folders(name), layer_norm_eps=0.01)
-        found = convert.require(convert.convert(path, to="mmseg"))
-        assert found.traits == {trait: 0.01}
-        assert f"{trait:10} 0.01" in found.certificate.report()
-
-
-@pytest.mark.parametrize(
-    ("name", "family"), [("ViT with a pooler", vit), ("ConvNeXt", backbones.family("convnext_tiny"))]
-)
-def test_a_backbone_that_is_deaf_to_the_eps(
-    tmp_path: Path, folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str, family: Any
-) -> None:
-    path, plain = with_config(tmp_path / "hub", folders(name), layer_norm_eps=0.01), family.config
-    without = lambda arch, *, eps=0, final_eps=0, **options: plain(arch, **options)  # noqa: E731
-    monkeypatch.setattr(family, "config", without)
-    assert "converted one differ" in convert.convert(path, to="mmseg").certificate.reasons[0]
-
-
-def test_a_folder_of_the_hub_tells_its_normalisation(tmp_path: Path, folders: Callable[[str], Path]) -> None:
-    path = with_config(tmp_path / "hub", folders("resnet with a classifier"))
-    inputs = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.5, 0.25, 0.2]}
-    (path / "preprocessor_config.json").write_text(json.dumps(inputs))
-    for name in (path, path / "model.safetensors"):
-        found = convert.require(convert.convert(name))
-        assert (found.mean, found.std) == ((123.675, 116.28, 103.53), (127.5, 63.75, 51.0))
-    (path / "preprocessor_config.json").write_text("[]")
-    assert convert.convert(path).std == (58.395, 57.12, 57.375)
-
-
-# ---- what transformers must not cost
-
-
-def test_the_command_line_does_not_import_transformers(folders: Callable[[str], Path]) -> None:
-    code = "import sys\nfrom benchmark.shell import perform\nfrom benchmark.cli import app\n"
-    code += f"assert perform(app, ['inspect', {str(folders('DINOv2'))!r}]) == 0\n"
-    code += "assert not {'torch', 'transformers'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], capture_output=True)
-
-
-def test_mmpretrain_is_imported_without_its_half_for_transformers_4() -> None:
-    with quiet():
-        from mmpretrain.models import utils
-    assert not utils.WITH_MULTIMODAL
 
 
 def test_every_family_says_what_the_others_say() -> None:

@@ -153,18 +153,18 @@ def test_the_traps_work_in_a_careless_reader(tmp_path: Path) -> None:
 
 def test_reading_leaves_our_own_functions_as_they_are(tmp_path: Path) -> None:
     """BUILD may set attributes of what stands on the stack; what is admitted stands there, too."""
-    from pretrain import pickle_file
+    from pretrain import pickle_objects
 
-    admitted = {key: dict(vars(value)) for key, value in pickle_file._ADMITTED.items() if hasattr(value, "__dict__")}
-    for module, name in pickle_file._ADMITTED:
+    admitted = {key: dict(vars(value)) for key, value in pickle_objects.ADMITTED.items() if hasattr(value, "__dict__")}
+    for module, name in pickle_objects.ADMITTED:
         state = b"}" + text("__defaults__") + b"K\x01\x85s"
         body = b"\x80\x04c" + f"{module}\n{name}\n".encode() + b"N" + state + b"\x86b."
         (tmp_path / "a.pkl").write_bytes(body)
         with contextlib.suppress(DensebenchError):
             read_tensors(tmp_path / "a.pkl")
-    after = {key: dict(vars(value)) for key, value in pickle_file._ADMITTED.items() if hasattr(value, "__dict__")}
+    after = {key: dict(vars(value)) for key, value in pickle_objects.ADMITTED.items() if hasattr(value, "__dict__")}
     assert after == admitted
-    assert pickle_file._rebuild_tensor.__defaults__ is None
+    assert pickle_objects._rebuild_tensor.__defaults__ is None
 
 
 BOMBS: dict[str, Callable[[], bytes]] = {

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmark import certify
+from benchmark import backbones, certify
 from benchmark.backbones import vit
 from benchmark.prefixed import Naming
 
@@ -114,7 +114,9 @@ def test_a_proof_that_is_skipped_and_a_swap_are_found(fuzz, tmp_path, monkeypatc
 
 
 def test_a_traceback_is_a_violation(fuzz, monkeypatch):
-    monkeypatch.setattr(vit, "identify", lambda tensors: 1 / 0)
+    damaged = dataclasses.replace(vit.FAMILY, identify=lambda tensors: 1 / 0)
+    families = (damaged, *backbones._families())
+    monkeypatch.setattr(backbones, "_families", lambda: families)
     outcomes = [fuzz.case.case(7, number, ("vit_tiny_patch16",)).outcome for number in range(3)]
     assert any("VIOLATION: ZeroDivisionError at" in outcome for outcome in outcomes)
 

@@ -66,7 +66,7 @@ def table(results: Iterable[Result]) -> str:
 
 
 def _logged(log: Path) -> dict[int, Result]:
-    lines = [Result(**json.loads(line)) for line in log.read_text().splitlines()]
+    lines = [Result(**json.loads(line)) for line in log.read_text(encoding="utf-8").splitlines()]
     return {result.number: result for result in lines}
 
 

@@ -20,7 +20,7 @@ def write(made: File, folder: Path, random: Random) -> Path:
     """Write the file into the folder and return its path."""
     path = folder / "weights.bin"
     if made.container == "folder":
-        (folder / "config.json").write_text('{"architecture": "resnet"}')
+        (folder / "config.json").write_text('{"architecture": "resnet"}', encoding="utf-8")
         path = folder / "model.safetensors"
     if made.container in ("safetensors", "folder"):
         save_file({name: one.clone().contiguous() for name, one in made.tree.items()}, path, {"format": "pt"})

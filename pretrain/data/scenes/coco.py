@@ -61,7 +61,7 @@ def write_annotations(root: Path, pool: str, size: int, scenes: Sequence[list[di
         ],
     }
     path = root / "coco" / "annotations" / f"instances_{SPLITS[pool]}.json"
-    path.write_text(json.dumps(content, separators=(",", ":")))
+    path.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
 def _annotation(mask: Mask, label: int, crowd: int) -> dict[str, Any]:

@@ -47,7 +47,8 @@ def write_scene(root: Path, pool: str, index: int, scene: Scene) -> Path:
     home = root / "VOCdevkit" / f"VOC{year}"
     photo = home / "JPEGImages" / f"{name}.jpg"
     photo.write_bytes(jpeg(scene.image))
-    (home / "Annotations" / f"{name}.xml").write_text(_annotation(year, name, scene, bool(segmentation)))
+    annotation = _annotation(year, name, scene, bool(segmentation))
+    (home / "Annotations" / f"{name}.xml").write_text(annotation, encoding="utf-8")
     if not segmentation:
         return photo
     labels = voc_classes(scene)
@@ -77,7 +78,7 @@ def write_lists(root: Path, parameters: Parameters) -> None:
             if segmentation in ("train", "val"):
                 lists["VOC2012/ImageSets/Segmentation/trainval"].append(name)
     for path, names in lists.items():
-        (root / "VOCdevkit" / f"{path}.txt").write_text("".join(f"{name}\n" for name in names))
+        (root / "VOCdevkit" / f"{path}.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
 def _annotation(year: str, name: str, scene: Scene, segmented: bool) -> str:

@@ -23,7 +23,7 @@ from pretrain.data.scenes.files import link
 from pretrain.data.scenes.render import render
 from pretrain.data.scenes.spec import CLASSES, COCO_IDS, MAX_DEPTH, POOLS, STUFF, Parameters
 from pretrain.errors import DensebenchError, UsageError
-from pretrain.files import in_the_way
+from pretrain.files import in_the_way, read_object
 
 Progress = Callable[[int, int], None]
 Key = tuple[str, int]
@@ -106,10 +106,7 @@ def _complete(root: Path, parameters: Parameters) -> bool:
                 "Choose another folder.",
             )
         return False
-    try:
-        found = json.loads(spec.read_text()).get("generator")
-    except (ValueError, AttributeError) as error:
-        raise DensebenchError(f"{spec} is not readable as JSON.", f"Delete {root} to redo it.") from error
+    found = read_object(spec, mend=f"Delete {root} to redo it.").get("generator")
     expected = parameters.to_dict()
     if found != expected:
         raise UsageError(
@@ -164,7 +161,7 @@ def _fill(root: Path, parameters: Parameters, workers: int | None, progress: Pro
         coco.write_annotations(root, pool, parameters.size, annotations[pool])
     voc.write_lists(root, parameters)
     _write_pretraining(root, annotations["train"])
-    (root / "densebench.json").write_text(json.dumps(_spec(parameters), indent=1) + "\n")
+    (root / "densebench.json").write_text(json.dumps(_spec(parameters), indent=1) + "\n", encoding="utf-8")
 
 
 def _write_all(
@@ -207,8 +204,8 @@ def _write_pretraining(root: Path, annotations: list[list[dict[str, Any]]]) -> N
         )
         for index, found in enumerate(annotations)
     }
-    (root / "pretrain.txt").write_text("".join(f"{name}\n" for name in labels))
-    (root / "pretrain_labels.json").write_text(json.dumps(labels, separators=(",", ":")))
+    (root / "pretrain.txt").write_text("".join(f"{name}\n" for name in labels), encoding="utf-8")
+    (root / "pretrain_labels.json").write_text(json.dumps(labels, separators=(",", ":")), encoding="utf-8")
 
 
 def _spec(parameters: Parameters) -> dict[str, Any]:

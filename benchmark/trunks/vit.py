@@ -1,4 +1,4 @@
-"""What mm* lack: a ViT that takes images of any size, and a ConvNeXt with one final norm."""
+"""What mm* lack: a ViT that takes images of any size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import mmengine.registry
 import torch
-from mmpretrain.models.backbones import ConvNeXt, VisionTransformer
+from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor, nn
 
 from benchmark.trunks.stretch import stretched
@@ -52,19 +52,3 @@ class FittedViT(VisionTransformer):
 
     def _prepare_pos_embed(self, *args: Any, **kwargs: Any) -> None:
         """Let position embeddings of another grid be an error: mmpretrain would interpolate them unseen."""
-
-
-@mmengine.registry.MODELS.register_module()
-class PlainConvNeXt(ConvNeXt):
-    """mmpretrain's ConvNeXt whose last map alone is normed: no checkpoint has norms for the others.
-
-    Args:
-        final_eps: Of that norm.
-        config: mmpretrain's arguments.
-    """
-
-    def __init__(self, final_eps: float, **config: Any) -> None:
-        super().__init__(**config)
-        for stage in range(3):
-            self.add_module(f"norm{stage}", nn.Identity())
-        self.norm3.eps = final_eps
