@@ -159,7 +159,9 @@ def test_precision_can_be_set_like_any_other_setting(data, tmp_path):
     overrides = {**SEGMENTATION, "precision": "float32"}
     (record,) = run_tasks([SEG], "random", [0], request(data, tmp_path, precision=None, overrides=overrides))
     assert record.precision == record.fingerprint_dict["precision"] == "float32"
-    assert record.changes
+    assert "precision was set to float32" in record.changes
+    assert 0 < record.data["evaluated_classes"] <= len(record.data["classes"])
+    assert set(record.metrics) == {"mIoU", "mAcc", "aAcc"} and record.evaluated == 4
 
 
 def test_an_uncertified_checkpoint_is_refused_and_leaves_no_record(data, tmp_path, trained_looking):
