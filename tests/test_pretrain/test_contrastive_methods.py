@@ -163,7 +163,7 @@ def test_vicreg_is_the_papers_loss_step_by_step(halve, embedding_norm):
     agreement = (z[0] - z[1]).square().mean()
     expected = 25 * agreement + (12.5 if halve else 25) * sum(spread) + sum(redundancy)
     torch.testing.assert_close(found["loss"].double(), expected, rtol=1e-4, atol=1e-5)
-    if embedding_norm != "standard":  # whose variances are all about 4 / 3
+    if embedding_norm != "standard":  # which leaves the variance term little to do
         assert abs(spread[0] - spread[1]) > 1e-3 * spread[0]
     with pytest.raises(UsageError, match="embedding_norm"):
         build("vicreg", embedding_norm="l1")
