@@ -145,7 +145,7 @@ def test_ctrl_c_saves_a_state_that_continues_exactly(uninterrupted, photographs,
 
 
 def test_epochs_that_make_no_step_are_refused(photographs, tmp_path):
-    with pytest.raises(UsageError, match="epochs of 14 images are no step of 6 images"):
+    with pytest.raises(UsageError, match="epochs of 14 images are no step of 32 images"):
         run("densecl", photographs, tmp_path, overrides={"epochs": "0.1"})
     assert not list(tmp_path.iterdir())
 
