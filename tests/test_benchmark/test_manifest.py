@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark import data_check, data_spec, manifest
+from benchmark import data_check, data_spec, manifest, section
 from pretrain.data import scenes
 from pretrain.errors import DensebenchError
 
-DATA = sorted(data_spec.OFFICIAL)
+DATA = sorted(section.OFFICIAL)
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +85,6 @@ def test_a_wrong_root_says_so(tmp_path):
         read(tmp_path, "voc_det")
     with pytest.raises(DensebenchError, match="holds none of"):
         data_check.check(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["", "[]", "{}", '{"schema": 2, "name": "x"}', '{"schema": 1, "name": "x", "voc_sgg": {}}'],
-)
-def test_a_damaged_specification_is_named(tmp_path, content):
-    (tmp_path / "densebench.json").write_text(content)
-    with pytest.raises(DensebenchError, match=r"densebench\.json"):
-        data_spec.read(tmp_path)
 
 
 def test_a_specification_can_name_splits_and_classes(root, tmp_path):
@@ -202,25 +192,3 @@ def test_a_list_that_is_no_text_and_an_annotation_that_is_no_xml_are_named(root)
     replaced(manifest.voc_list(root, "VOC2007/trainval", "Main"), b"\xff\xd8\xff")
     with pytest.raises(DensebenchError, match=r"trainval\.txt is no text"):
         read(root, "voc_det")
-
-
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        ("[]", "it holds a list"),
-        ('{"schema": 1}', "it has no 'name'"),
-        ('{"name": "x"}', "it has no 'schema'"),
-        ('{"schema": 1, "name": 3}', "its 'name' is of another kind"),
-        ('{"schema": 1, "name": "x", "voc_det": 3}', "its section 'voc_det' is no object"),
-    ],
-)
-def test_what_a_specification_lacks_is_said(tmp_path, content, why):
-    (tmp_path / "densebench.json").write_text(content)
-    with pytest.raises(DensebenchError, match=why):
-        data_spec.read(tmp_path)
-
-
-def test_a_data_root_that_is_a_file_is_said_to_be_one(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(DensebenchError, match="is a file, not a folder"):
-        data_spec.read(tmp_path / "file")
