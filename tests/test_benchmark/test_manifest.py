@@ -1,6 +1,7 @@
 """Data is checked before any compute; every defect is one sentence that names the file."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -132,7 +133,7 @@ def a_label(root, data, pixels):
 def test_a_damaged_label_is_named_by_the_check(root, data):
     path = read(root, data).test.labels[-1]
     replaced(path, path.read_bytes()[:-30])
-    with pytest.raises(DensebenchError, match=r"is not a readable image \(1 such labels") as caught:
+    with pytest.raises(DensebenchError, match="is not a readable image") as caught:
         data_check.check(root, [LABELS[data]])
     assert str(path) in caught.value.message
 
@@ -192,3 +193,28 @@ def test_a_list_that_is_no_text_and_an_annotation_that_is_no_xml_are_named(root)
     replaced(manifest.voc_list(root, "VOC2007/trainval", "Main"), b"\xff\xd8\xff")
     with pytest.raises(DensebenchError, match=r"trainval\.txt is no text"):
         read(root, "voc_det")
+
+
+def test_the_check_tells_the_faults_of_every_data_set(root, capsys, monkeypatch):
+    monkeypatch.setattr(data_check, "FEW", 2)
+    damaged = [read(root, "cityscapes_seg").train.images[number] for number in (0, 2, 3)]
+    for path in damaged:
+        replaced(path, b"no image")
+    missing = read(root, "voc_det").train.labels[0]
+    missing.unlink()
+    lines: list[str] = []
+    with pytest.raises(DensebenchError) as caught:
+        data_check.check(root, tell=lines.append)
+    _, *told = caught.value.message.splitlines()
+    assert sorted(line.split(":")[0] for line in told) == ["cityscapes_seg"] * 3 + ["voc_det"]
+    assert [str(path) in caught.value.message for path in damaged] == [True, True, False]
+    assert "cityscapes_seg: and 1 more such files." in told
+    assert str(missing) in caught.value.message
+    assert [line.split(":")[0] for line in lines] == ["coco_det", "voc_seg", "nyu_depth"]
+    assert "coco_det: 11/11" in capsys.readouterr().err
+
+
+def test_the_check_works_without_affinity(root, monkeypatch):
+    """As on macOS."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert data_check.unreadable(read(root, "voc_seg").test.images) == []
