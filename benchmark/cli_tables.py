@@ -13,6 +13,7 @@ from benchmark.options import NOTHING, Records
 def reproduce(
     table: Annotated[str, typer.Argument(help="See: densebench ls tables.")],
     plan: Annotated[bool, typer.Option(help="Print the commands that would fill the gaps, too.")] = False,
+    processes: Annotated[int, typer.Option(help="--plan: the processes of each command, one a GPU.", min=1)] = 1,
     records: Records = None,
 ) -> None:
     """Hold a paper's table against what was measured."""
@@ -24,7 +25,7 @@ def reproduce(
     if plan:
         from benchmark.commands import to_fill
 
-        print(f"\n{to_fill(reproduction.gaps(table, found))}", end="")
+        print(f"\n{to_fill(reproduction.gaps(table, found), processes)}", end="")
 
 
 def table(

@@ -10,8 +10,14 @@ from benchmark.task import FOLDER
 from pretrain import methods
 
 
-def to_fill(gaps: Iterable[Printed]) -> str:
-    """Write the commands that would measure printed numbers, each once; what does not exist here is a comment."""
+def to_fill(gaps: Iterable[Printed], processes: int = 1) -> str:
+    """Write the commands that would measure printed numbers, each once; what does not exist here is a comment.
+
+    Args:
+        gaps: The printed numbers.
+        processes: How many processes each command is to start, one a GPU.
+    """
+    program = "densebench" if processes == 1 else f"torchrun --nproc-per-node {processes} -m benchmark"
     recipes = {name: methods.facts(name)["recipes"] for name in methods.names()}
     lines: dict[str, None] = {}
     for row in gaps:
@@ -31,13 +37,13 @@ def to_fill(gaps: Iterable[Printed]) -> str:
             images = IMAGES[row.pretrain_data].folder
             changes = "".join(f" --set {setting}" for setting in settings.split("+") if setting)
             lines[
-                f"densebench pretrain {row.method} --arch {row.architecture} --images {images} "
+                f"{program} pretrain {row.method} --arch {row.architecture} --images {images} "
                 f"--recipe {recipe}{changes} --out {out}"
             ] = None
             checkpoint = f"{out}/checkpoint.safetensors"
         seeds = " ".join(map(str, range(SEEDS)))
         lines[
-            f"densebench run {row.task} --checkpoint {checkpoint} --arch {row.architecture} --mode finetune "
+            f"{program} run {row.task} --checkpoint {checkpoint} --arch {row.architecture} --mode finetune "
             f"--seeds {seeds} --data-root DATA"
         ] = None
     return "".join(f"{line}\n" for line in lines)

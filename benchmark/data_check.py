@@ -3,57 +3,81 @@
 from __future__ import annotations
 
 import io
-import itertools
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
 from benchmark import data_spec, manifest, task
+from benchmark.progress import counting
+from pretrain.cores import cores
 from pretrain.errors import DensebenchError
 from pretrain.unreadable import UNREADABLE
 
 LABEL_IMAGES = ("voc_seg", "cityscapes_seg", "nyu_depth")  # data whose labels are one image each
 NO_CLASS = 255
+FEW = 5  # faults that are told of each data set; the others are counted
+UNREAD = "is not a readable image"
+Look = tuple[Path, Callable[[], str]]
+"""A file, and what says what is wrong with it (nothing when all is well)."""
 
 
 def unreadable(images: Iterable[Path]) -> list[Path]:
     """Return the images that cannot be decoded to the last byte, in their order."""
-    paths = list(images)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return [path for path, damaged in zip(paths, pool.map(_is_damaged, paths), strict=True) if damaged]
+    return [path for path, _ in _faulty([(path, partial(_image_fault, path)) for path in images])]
 
 
-def _is_damaged(path: Path) -> bool:
+def faulty(found: manifest.Manifest, progress: Callable[[int, int], None] | None = None) -> list[tuple[Path, str]]:
+    """Return the files of a data set that a task could not be trained or measured on, and why.
+
+    Every image is decoded, and every label that is an image: a class map has one channel of class indices, 255 where
+    there is none; a depth map one channel of 16 bits.
+
+    Args:
+        found: The data set.
+        progress: Called with the files looked at and their total.
+    """
+    images = [*found.train.images, *found.test.images]
+    looks: list[Look] = [(image, partial(_image_fault, image)) for image in images]
+    if found.data in LABEL_IMAGES:
+        labels = [*found.train.labels, *found.test.labels]
+        classes = len(found.classes)
+        looks += [
+            (label, partial(_label_fault, image, label, classes)) for image, label in zip(images, labels, strict=True)
+        ]
+    return _faulty(looks, progress)
+
+
+def _faulty(looks: Sequence[Look], progress: Callable[[int, int], None] | None = None) -> list[tuple[Path, str]]:
+    faults = []
+    with ThreadPoolExecutor(cores()) as pool:
+        for done, fault in enumerate(pool.map(lambda look: look[1](), looks), 1):
+            if fault:
+                faults.append((looks[done - 1][0], fault))
+            if progress is not None:
+                progress(done, len(looks))
+    return faults
+
+
+def _image_fault(path: Path) -> str:
     try:
         with Image.open(io.BytesIO(path.read_bytes())) as image:
             image.load()
     except UNREADABLE:
-        return True
-    return False
+        return UNREAD
+    return ""
 
 
-def faulty_labels(found: manifest.Manifest) -> list[tuple[Path, str]]:
-    """Return the label images that a task could not be trained or measured on, and why; none of boxes.
-
-    A class map has one channel of class indices, 255 where there is none; a depth map one channel of 16 bits.
-    """
-    if found.data not in LABEL_IMAGES:
-        return []
-    images = [*found.train.images, *found.test.images]
-    labels = [*found.train.labels, *found.test.labels]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        faults = pool.map(_fault, images, labels, itertools.repeat(len(found.classes)))
-        return [(label, fault) for label, fault in zip(labels, faults, strict=True) if fault]
-
-
-def _fault(image: Path, label: Path, classes: int) -> str:
+def _label_fault(image: Path, label: Path, classes: int) -> str:
     """Say what is wrong with a label image; without classes it is one of depth."""
     try:
         with Image.open(image) as photo:
             size = photo.size
+    except UNREADABLE:
+        return ""  # that is the image's fault
+    try:
         with Image.open(io.BytesIO(label.read_bytes())) as pixels:
             pixels.load()
             if pixels.size != size:
@@ -65,7 +89,7 @@ def _fault(image: Path, label: Path, classes: int) -> str:
                 return f"is no map of class indices, but of the mode {pixels.mode}"
             strange = [value for value, count in enumerate(pixels.histogram()[:NO_CLASS]) if count and value >= classes]
     except UNREADABLE:
-        return "is not a readable image"
+        return UNREAD
     return f"has the class {strange[0]}, but there are {classes} classes, from 0" if strange else ""
 
 
@@ -81,26 +105,33 @@ def check(
         root: The data root.
         tasks: Names of tasks.
         specification: A data specification.
-        tell: Receives one line a data set.
+        tell: Receives one line a data set that is whole.
 
     Raises:
-        DensebenchError: A data set is incomplete, an image or a label damaged, or none of the data is there.
+        DensebenchError: A data set is incomplete, an image or a label damaged, or none of the data is there; it tells
+            the first faults of every data set.
     """
     spec = data_spec.read(root, specification)
     wanted = sorted({task.load(name).data for name in tasks}) or _present(spec)
+    told: list[str] = []
     for data in wanted:
-        found = manifest.read(spec, data)
-        damaged = unreadable([*found.train.images, *found.test.images])
-        if damaged:
-            raise DensebenchError(
-                f"{damaged[0]} is not a readable image ({len(damaged)} such files in {data}).",
-                "Restore it; `densebench run --skip-unreadable` leaves damaged training images out.",
-            )
-        faults = faulty_labels(found)
-        if faults:
-            label, fault = faults[0]
-            raise DensebenchError(f"{label} {fault} ({len(faults)} such labels in {data}).", "Restore it.")
-        tell(manifest.as_text(found))
+        try:
+            found = manifest.read(spec, data)
+        except DensebenchError as error:
+            told.append(f"{data}: {error}")
+            continue
+        with counting(data) as progress:
+            faults = faulty(found, progress)
+        told += [f"{data}: {path} {fault}." for path, fault in faults[:FEW]]
+        if len(faults) > FEW:
+            told.append(f"{data}: and {len(faults) - FEW} more such files.")
+        if not faults:
+            tell(manifest.as_text(found))
+    if told:
+        raise DensebenchError(
+            "\n".join(["The data is not whole.", *told]),
+            "Restore these files; `densebench run --skip-unreadable` leaves damaged training images out.",
+        )
 
 
 def _present(spec: data_spec.DataSpec) -> list[str]:
@@ -110,6 +141,6 @@ def _present(spec: data_spec.DataSpec) -> list[str]:
     if not present:
         raise DensebenchError(
             f"{spec.root} holds none of {', '.join(sorted(set(folders.values())))}.",
-            "Is this the right data root?",
+            manifest.ROOT,
         )
     return present

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmark import manifest
 from benchmark.data_spec import DataSpec
+from benchmark.section import label_folder
 
 Config = dict[str, Any]
 
@@ -80,7 +81,7 @@ def _voc_masks(spec: DataSpec, section: Config, splits: list[str], common: Confi
                 "ann_file": str(manifest.voc_list(spec.root, split, "Segmentation")),
                 "data_prefix": {
                     "img_path": str(year / "JPEGImages"),
-                    "seg_map_path": str(year / section["labels"]),
+                    "seg_map_path": str(year / label_folder(section, split)),
                 },
                 **common,
             }

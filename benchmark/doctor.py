@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmark import data_spec
+from pretrain.cores import cores
+from pretrain.errors import DensebenchError
 
 BASE = ("pandas", "rich", "typer")
 RUN = (
@@ -117,9 +119,9 @@ def _operators() -> list[Finding]:
     import torch
 
     if torch.cuda.is_available():
-        mend = f"install the CUDA {torch.version.cuda} toolkit (nvcc), then {rebuild}"
+        mend = f"load the CUDA {torch.version.cuda} toolkit (nvcc), then {rebuild}"
         cuda = Finding("MMCV ops, CUDA", "ok", "compiled, and they work")
-        findings.append(cuda if "cuda" in where else Finding("MMCV ops, CUDA", "note", reason, mend))
+        findings.append(cuda if "cuda" in where else Finding("MMCV ops, CUDA", "missing", reason, mend))
     return findings
 
 
@@ -128,9 +130,8 @@ def _devices() -> list[Finding]:
 
     from pretrain.engine.precision import has_bfloat16
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     bfloat16 = "bfloat16 in hardware" if has_bfloat16() else "no bfloat16: float32 is used"
-    findings = [Finding("CPU", "ok", f"{cores} cores, {torch.backends.cpu.get_cpu_capability()}, {bfloat16}")]
+    findings = [Finding("CPU", "ok", f"{cores()} cores, {torch.backends.cpu.get_cpu_capability()}, {bfloat16}")]
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         findings.append(Finding(f"GPU {index}", "ok", f"{device.name}, {device.total_memory / 2**30:.0f} GB"))
@@ -149,17 +150,20 @@ def _disk(folder: Path) -> Finding:
 
 
 def _data(root: Path) -> list[Finding]:
+    quoted = shlex.quote(str(root))
     if not root.is_dir():
-        mend = f"name another with --data-root, or make embedded data: densebench data scenes {root}"
+        mend = f"name another with --data-root, or make embedded data: densebench data scenes {quoted}"
         return [Finding("data", "note", f"there is no folder {root}", mend)]
-    spec = data_spec.read(root)
+    try:
+        spec = data_spec.read(root)
+    except DensebenchError as error:
+        return [Finding("data", "note", error.message, error.mend)]
     findings = []
     for name, folder in FOLDERS.items():
         if (root / folder).is_dir():
-            where = f"{root / folder} ({spec.name}); verify it with: densebench data check"
-            findings.append(Finding(name, "ok", where))
+            found = f"folder {root / folder} there, not verified ({spec.name})"
+            findings.append(Finding(name, "note", found, f"verify it: densebench data check --data-root {quoted}"))
         else:
-            findings.append(
-                Finding(name, "note", f"no folder {root / folder}", "its tasks cannot run on this data root")
-            )
+            mend = "its tasks cannot run on this data root; docs/data.md tells where to get it"
+            findings.append(Finding(name, "note", f"no folder {root / folder}", mend))
     return findings

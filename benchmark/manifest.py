@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.data_spec import DataSpec
+from benchmark.section import Section, label_folder
 from pretrain.errors import DensebenchError
+
+ROOT = "Is this the right data root? docs/data.md shows what should lie in it."
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def read(spec: DataSpec, data: str) -> Manifest:
         DensebenchError: A list or annotation names a file that is missing, or a label names an unknown class.
     """
     root, section = spec.root, spec.section(data)
-    readers: dict[str, Callable[[Path, dict[str, Any], Any], Split]] = {
+    readers: dict[str, Callable[[Path, Section, Any], Split]] = {
         "voc_det": _voc_boxes,
         "coco_det": _coco,
         "voc_seg": _voc_masks,
@@ -121,7 +124,7 @@ def _coco_lists(path: Path, *parts: str) -> list[list[dict[str, Any]]]:
     return [content[part] for part in parts]
 
 
-def _coco_order(root: Path, section: dict[str, Any]) -> list[str]:
+def _coco_order(root: Path, section: Section) -> list[str]:
     """Return the section's classes in the order of both annotation files, which must agree."""
     train, test = (coco_classes(root, section[part]) for part in ("train", "test"))
     wanted = section.get("classes", train)
@@ -150,7 +153,7 @@ def _voc_entries(root: Path, split: str, kind: str) -> list[tuple[Path, str]]:
     return [(year, line.split()[0]) for line in _text(path).splitlines() if line.strip()]
 
 
-def _voc_boxes(root: Path, section: dict[str, Any], splits: list[str]) -> Split:
+def _voc_boxes(root: Path, section: Section, splits: list[str]) -> Split:
     entries = [entry for split in splits for entry in _voc_entries(root, split, "Main")]
     images = [year / "JPEGImages" / f"{stem}.jpg" for year, stem in entries]
     labels = [year / "Annotations" / f"{stem}.xml" for year, stem in entries]
@@ -166,14 +169,18 @@ def _voc_boxes(root: Path, section: dict[str, Any], splits: list[str]) -> Split:
     return split
 
 
-def _voc_masks(root: Path, section: dict[str, Any], splits: list[str]) -> Split:
-    entries = [entry for split in splits for entry in _voc_entries(root, split, "Segmentation")]
-    images = [year / "JPEGImages" / f"{stem}.jpg" for year, stem in entries]
-    labels = [year / section["labels"] / f"{stem}.png" for year, stem in entries]
+def _voc_masks(root: Path, section: Section, splits: list[str]) -> Split:
+    entries = [
+        (year, stem, label_folder(section, split))
+        for split in splits
+        for year, stem in _voc_entries(root, split, "Segmentation")
+    ]
+    images = [year / "JPEGImages" / f"{stem}.jpg" for year, stem, _ in entries]
+    labels = [year / folder / f"{stem}.png" for year, stem, folder in entries]
     return _split(root, images, labels, f"the lists {', '.join(splits)}")
 
 
-def _coco(root: Path, section: dict[str, Any], split: str) -> Split:
+def _coco(root: Path, section: Section, split: str) -> Split:
     path = coco_annotations(root, split)
     described, pictures, annotations = _coco_lists(path, *_COCO)
     folder = root / "coco" / split
@@ -192,7 +199,7 @@ def _coco(root: Path, section: dict[str, Any], split: str) -> Split:
     return _split(root, images, [path], str(path))
 
 
-def _cityscapes(root: Path, section: dict[str, Any], split: str) -> Split:
+def _cityscapes(root: Path, section: Section, split: str) -> Split:
     folder = root / "cityscapes" / "leftImg8bit" / split
     images = sorted(folder.rglob("*_leftImg8bit.png"))
     truth = root / "cityscapes" / "gtFine" / split
@@ -203,7 +210,7 @@ def _cityscapes(root: Path, section: dict[str, Any], split: str) -> Split:
     return _split(root, images, labels, str(folder))
 
 
-def _nyu(root: Path, section: dict[str, Any], split: str) -> Split:
+def _nyu(root: Path, section: Section, split: str) -> Split:
     folder = root / "nyu" / "images" / split
     images = sorted(folder.rglob("*.jpg"))
     truth = root / "nyu" / "annotations" / split
@@ -213,13 +220,13 @@ def _nyu(root: Path, section: dict[str, Any], split: str) -> Split:
 
 def _split(root: Path, images: list[Path], labels: list[Path], source: str) -> Split:
     if not images:
-        raise DensebenchError(f"There are no images: {source} names none.", "Is this the right data root?")
+        raise DensebenchError(f"There are no images: {source} names none.", ROOT)
     for kind, paths in (("image", images), ("label", labels)):
         missing = [path for path in paths if not path.is_file()]
         if missing:
             raise DensebenchError(
                 f"{missing[0]} is missing: {source} names {len(paths)} {kind} files, {len(missing)} are not there.",
-                "Complete the data set, or shorten the list.",
+                "Complete the data set as docs/data.md shows, or shorten the list.",
             )
     return Split(tuple(images), tuple(labels), _digest(root, images, labels))
 
@@ -238,7 +245,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise DensebenchError(f"{path} could not be read: {error.strerror}.", "Is this the right data root?") from error
+        raise DensebenchError(f"{path} could not be read: {error.strerror}.", ROOT) from error
     except UnicodeDecodeError as error:
         raise DensebenchError(f"{path} is no text, as it should be.", "Copy it anew.") from error
 

@@ -19,6 +19,7 @@ KEYED = ("requirements.lock", "pyproject.toml", "setup.cfg")
 UV = "uv==0.13.8"
 PYTHONS = ((3, 11), (3, 12))
 DISK_GB = 8
+REBUILD = ".venv/bin/uv cache clean onedl-mmcv && make clean setup"
 COMPILER_GB = 3  # one compiler process on torch's headers
 
 
@@ -61,16 +62,30 @@ def memory_gb():
         return 8.0
 
 
-def cuda_compiler_matches():
-    """Say whether there is an nvcc of the CUDA release that the locked torch was built with."""
-    locked = re.search(r"^cuda-toolkit==(\d+)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+def release(pattern, text):
+    """Return the first release number that a pattern finds in a text, or None."""
+    found = re.search(pattern, text, re.MULTILINE)
+    return found and found.group(1)
+
+
+def said_by(program):
+    """Return what a program prints; nothing where it is not there."""
+    return subprocess.run(program, stdout=subprocess.PIPE, text=True).stdout if program[0] else ""
+
+
+def without_cuda():
+    """Say why MMCV's operators cannot be compiled for CUDA, and how to mend it; nothing where they can."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = release(r"^cuda-toolkit==(\d+)", lock)
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
     nvcc = shutil.which("nvcc", path=os.pathsep.join([home + "/bin", os.environ.get("PATH", "")]))
-    if not nvcc or not locked:
-        return False
-    said = subprocess.run([nvcc, "--version"], stdout=subprocess.PIPE, text=True).stdout
-    found = re.search(r"release (\d+)", said)
-    return bool(found) and found.group(1) == locked.group(1)
+    found = release(r"release (\d+)", said_by([nvcc, "--version"]))
+    if not found or found != locked:
+        which = f"the compiler {nvcc} is of CUDA {found}, and torch of CUDA {locked}" if found else "there is no nvcc"
+        return f"{which}. For GPUs load the toolkit of CUDA {locked} (module load, or CUDA_HOME)"
+    if os.environ.get("TORCH_CUDA_ARCH_LIST") or "GPU " in said_by([shutil.which("nvidia-smi"), "-L"]):
+        return ""
+    return "no GPU is visible here. For GPUs elsewhere name their kind, such as TORCH_CUDA_ARCH_LIST=9.0 for H100"
 
 
 def build_environment():
@@ -79,9 +94,13 @@ def build_environment():
     environment.setdefault("MMCV_WITH_OPS", "1")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     environment.setdefault("MAX_JOBS", str(max(1, min(cores, int(memory_gb() // COMPILER_GB)))))
-    if not cuda_compiler_matches():
+    lack = without_cuda()
+    if lack:
         # NOTE: MMCV compiles for CUDA wherever torch sees a GPU, and fails there without the right nvcc.
         environment["CUDA_VISIBLE_DEVICES"] = ""
+        print(f"MMCV is compiled for the CPU only: {lack}, then:\n    {REBUILD}", flush=True)
+    else:
+        environment["FORCE_CUDA"] = "1"  # also where one sets up, a login node, there is no GPU
     for pip_name, uv_name in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_CERT", "SSL_CERT_FILE")):
         if pip_name in os.environ:
             environment.setdefault(uv_name, os.environ[pip_name])
@@ -230,10 +249,7 @@ def check_operators(python, environment):
         "kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5)[1]\n"
         "assert kept.tolist() == [0, 2], kept"
     )
-    sentence = (
-        "MMCV is installed without working compiled operators. Remove them and build again: "
-        f"{VENV}/bin/uv cache clean onedl-mmcv && make clean setup"
-    )
+    sentence = f"MMCV is installed without working compiled operators. Remove them and build again: {REBUILD}"
     quietly([python, "-W", "ignore", "-c", program], environment, sentence)
 
 

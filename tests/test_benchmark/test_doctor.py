@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 
 import pytest
+import torch
 
 from benchmark import doctor
 from benchmark.cli import app
@@ -56,13 +57,31 @@ def test_a_base_install_is_told_what_it_lacks(monkeypatch, tmp_path):
     assert not any(name.startswith("MMCV ops") for name in names)
 
 
-def test_data_sets_are_found_by_their_folders(healthy, tmp_path):
-    (tmp_path / "coco").mkdir()
-    states = {finding.name: finding.state for finding in doctor._data(tmp_path)}
-    assert states["coco_det"] == "ok"
-    assert states["voc_det"] == states["nyu_depth"] == "note"
-    (finding,) = doctor._data(tmp_path / "nowhere")
-    assert "densebench data scenes" in finding.mend
+def test_data_sets_are_found_by_their_folders_and_not_called_verified(tmp_path):
+    root = tmp_path / "my data"
+    (root / "coco").mkdir(parents=True)
+    findings = {finding.name: finding for finding in doctor._data(root)}
+    assert {finding.state for finding in findings.values()} == {"note"}
+    assert "there, not verified" in findings["coco_det"].found
+    assert findings["coco_det"].mend.endswith(f"densebench data check --data-root '{root}'")
+    assert "no folder" in findings["voc_det"].found and "docs/data.md" in findings["nyu_depth"].mend
+    (finding,) = doctor._data(root / "nowhere")
+    assert finding.mend.endswith(f"densebench data scenes '{root / 'nowhere'}'")
+
+
+def test_a_broken_specification_is_a_finding(tmp_path):
+    (tmp_path / "densebench.json").write_text("{}")
+    (finding,) = doctor._data(tmp_path)
+    assert "densebench.json is not a data specification" in finding.found
+
+
+def test_a_gpu_without_cuda_operators_is_a_lack(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(doctor, "_OPERATORS", "print('cpu'); raise RuntimeError('nms_impl: CUDA not found')")
+    states = {finding.name: finding for finding in doctor._operators()}
+    assert states["MMCV ops, CPU"].state == "ok"
+    assert states["MMCV ops, CUDA"].state == "missing"
+    assert "make clean setup" in states["MMCV ops, CUDA"].mend
 
 
 def test_json(healthy, tmp_path, capsys):

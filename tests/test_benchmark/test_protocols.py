@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmark import task
+from benchmark import paper, task
 from pretrain.errors import DensebenchError
 
 SIZES = ("small", "demo")
@@ -124,11 +124,18 @@ def test_a_sibling_differs_in_numbers_only(name):
         return value if isinstance(value, str) else "number"
 
     for size in SIZES:
+        if f"{name}.{size}" not in task.names():
+            continue
         sibling = protocol(f"{name}.{size}")
         for block in ("model", "train_pipeline", "test_pipeline", "evaluator", "trunk"):
             assert shape(sibling[block]) == shape(protocol(name)[block]), (name, size, block)
         assert sibling["optimizer"]["type"] == protocol(name)["optimizer"]["type"]
         assert sibling["schedule"]["policy"] == protocol(name)["schedule"]["policy"]
+
+
+@pytest.mark.parametrize("name", sorted({row.task for row in paper.load()} & set(PAPER)))
+def test_a_protocol_of_a_paper_s_table_has_its_siblings(name):
+    assert {f"{name}.{size}" for size in SIZES} <= set(task.names())
 
 
 def test_an_installed_copy_has_no_tasks_and_says_where_they_are(tmp_path, monkeypatch):

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from benchmark import paper, reproduce
+from benchmark.cli import app
 from benchmark.commands import to_fill
+from benchmark.shell import perform
 from pretrain import methods
 from pretrain.errors import DensebenchError, UsageError
 from pretrain.settings import Settings
@@ -234,6 +236,13 @@ def test_the_plan_says_which_method_is_not_there_yet():
     assert f"# {row.task}, nobody/imagenet-200e: no such method yet" in to_fill([unknown])
     assert "no such method" not in to_fill([row])
     assert "no such recipe yet" in to_fill([replace(row, recipe="simclr/imagenet-7e")])
+
+
+def test_the_plan_of_several_processes_starts_them_by_torchrun(capsys):
+    assert perform(app, ["reproduce", "densecl_voc_det", "--plan", "--processes", "8"]) == 0
+    commands = capsys.readouterr().out.rpartition("\n\n")[2].splitlines()
+    verbs = {line.removeprefix("torchrun --nproc-per-node 8 -m benchmark ").split()[0] for line in commands}
+    assert verbs == {"pretrain", "run"}
 
 
 def test_the_plan_shrinks_as_cells_fill(measured):

@@ -69,3 +69,36 @@ def test_what_is_told_of_a_method_is_what_its_class_says(name):
     assert re.fullmatch(r"\d{4}\.\d{4,5}", kind.paper.arxiv)
     assert kind.paper.year >= 2000 + int(kind.paper.arxiv[:2])
     assert kind.cost == "nothing" or re.match(r"student \d views?", kind.cost)
+
+
+ODD = {
+    "keyworded": """
+class Odd(Method):
+    paper = Paper(authors="A, B", year=2030, arxiv="3001.00001")
+    recipes = {"scenes": Recipe(source="here"), NAME: Recipe(source="here")}
+""",
+    "computed": """
+class Odd(Method):
+    paper = Paper(*CITED)
+    cost = f"student {VIEWS} views"
+    families = FAMILIES
+""",
+    "broken": "class Odd(Method:",
+}
+
+
+def test_an_odd_file_spoils_no_list_and_is_named_when_it_is_loaded(tmp_path, monkeypatch):
+    for name, text in ODD.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "empty.py").touch()
+    monkeypatch.setattr(methods, "__path__", [str(tmp_path)])
+    told = {name: methods.facts(name) for name in methods.names()}
+    assert [told["keyworded"][key] for key in ("authors", "year", "arxiv")] == ["A, B", 2030, "3001.00001"]
+    assert told["keyworded"]["recipes"] == ["scenes"]
+    for name in ("computed", "broken", "empty"):
+        assert [told[name][key] for key in ("authors", "year", "arxiv", "cost")] == [None] * 4, name
+    assert told["computed"]["families"] == [] and told["empty"]["families"]
+    with pytest.raises(DensebenchError, match=r"broken\.py, line 1, is no Python"):
+        methods.load("broken")
+    with pytest.raises(DensebenchError, match=r"empty\.py defines 0 subclasses of Method"):
+        methods.load("empty")

@@ -113,3 +113,40 @@ def test_a_program_s_lines_and_status_come_through(setup, tmp_path, capsys):
 def test_operators_that_do_not_work_stop_the_setup(setup):
     with pytest.raises(SystemExit, match="without working compiled operators"):
         setup.check_operators("false", None)
+
+
+LOCK = "cuda-bindings==99.1\ncuda-toolkit==13.0.3.0 ; sys_platform == 'linux' \\\n"
+
+
+@pytest.mark.parametrize(
+    ("nvcc", "gpus", "kinds", "says"),
+    [
+        ("release 13.1, V13.1.1", "GPU 0: H100", "", ""),
+        ("release 13.0, V13.0.88", "", "9.0", ""),
+        ("release 13.0, V13.0.88", "", "", "no GPU is visible here"),
+        ("release 12.4, V12.4.131", "GPU 0: H100", "9.0", "is of CUDA 12, and torch of CUDA 13"),
+        ("", "GPU 0: H100", "9.0", "there is no nvcc. For GPUs load the toolkit of CUDA 13"),
+    ],
+)
+def test_mmcv_is_compiled_for_cuda_where_that_can_work_and_otherwise_it_is_said(
+    setup, tmp_path, monkeypatch, capsys, nvcc, gpus, kinds, says
+):
+    (tmp_path / "requirements.lock").write_text(LOCK)
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", kinds)
+    monkeypatch.delenv("FORCE_CUDA", raising=False)
+    there = {"nvcc": nvcc, "nvidia-smi": gpus}
+    monkeypatch.setattr(setup.shutil, "which", lambda name, path=None: name if there.get(name) else None)
+    monkeypatch.setattr(setup, "said_by", lambda program: there.get(program[0], ""))
+    environment = setup.build_environment()
+    printed = capsys.readouterr().out
+    if says:
+        assert environment["CUDA_VISIBLE_DEVICES"] == "" and "FORCE_CUDA" not in environment
+        assert printed.startswith("MMCV is compiled for the CPU only: ") and says in printed
+        assert "uv cache clean onedl-mmcv && make clean setup" in printed
+    else:
+        assert environment["FORCE_CUDA"] == "1" and not printed
+
+
+def test_what_a_program_prints_is_read(setup):
+    assert setup.said_by([sys.executable, "-c", "print('release 13.0')"]) == "release 13.0\n"
+    assert setup.said_by([None, "--version"]) == ""

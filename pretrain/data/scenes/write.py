@@ -18,6 +18,7 @@ from typing import Any
 
 import cv2
 
+from pretrain.cores import cores
 from pretrain.data.scenes import cityscapes, coco, nyu, voc
 from pretrain.data.scenes.files import link
 from pretrain.data.scenes.render import render
@@ -169,7 +170,7 @@ def _write_all(
 ) -> Iterator[list[dict[str, Any]]]:
     """Write the scenes, in order, here or in processes of their own."""
     if workers is None:
-        workers = min(os.cpu_count() or 1, len(keys) // SCENES_PER_PROCESS)
+        workers = min(cores(), len(keys) // SCENES_PER_PROCESS)
     job = partial(_write_scene, root, parameters)
     if workers <= 1:
         yield from map(job, keys)
