@@ -52,6 +52,7 @@ class Request:
         keep_model: Keep the fine-tuned weights.
         stated: What a file that is not ours does not say: "method", "recipe", "data" and "epochs" of its pretraining.
         format: The checkpoint's naming format; by default it is found out.
+        inputs: The input normalisation of a file that does not state it; see `normalisation.asked`.
     """
 
     data_root: Path
@@ -70,6 +71,7 @@ class Request:
     keep_model: bool = False
     stated: Mapping[str, Any] = field(default_factory=dict)
     format: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def changed(self) -> Mapping[str, Any]:

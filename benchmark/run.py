@@ -87,6 +87,7 @@ class _Backbones:
             allow_untrained=asked.allow_untrained,
             format=asked.format,
             trunk=asked.trunk,
+            inputs=asked.inputs,
         )
         if backbone.meta and asked.stated:
             raise UsageError(
