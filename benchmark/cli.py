@@ -9,17 +9,22 @@ from typing import Annotated
 
 import typer
 
-from benchmark import cli_tables
+from benchmark import cli_checkpoints, cli_tables
 from benchmark.options import (
     LARGEST_SEED,
+    NO_NUMBERS,
     NOTHING,
     ONE_SEED,
+    AllowUntrained,
     Arch,
     AsJson,
+    ChannelOrder,
     Checkpoint,
     DataRoot,
     DataSpec,
     Format,
+    InputMean,
+    InputStd,
     Mode,
     Precision,
     Seeds,
@@ -28,10 +33,9 @@ from benchmark.options import (
     StatedEpochs,
     StatedMethod,
     StatedRecipe,
-    Target,
     Trunk,
 )
-from benchmark.shell import Verbs, key_values, literal, perform
+from benchmark.shell import Verbs, key_values, literal, perform, terminal_width
 
 app = typer.Typer(
     cls=Verbs,
@@ -54,7 +58,7 @@ def _every_verb(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where data, checkpoints, records and pictures go.")] = Path("demo"),
-    quick: Annotated[bool, typer.Option(help="Only segmentation and depth.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only segmentation and depth.")] = False,
     methods: Annotated[list[str], typer.Option(help="The rows of the table.")] = NOTHING,
     tasks: Annotated[list[str], typer.Option(help="The columns of the table.")] = NOTHING,
     seeds: Seeds = ONE_SEED,
@@ -71,10 +75,10 @@ def list_names(
     kind: Annotated[str, typer.Argument(help="methods, archs, tasks, formats or tables")],
     as_json: AsJson = False,
 ) -> None:
-    """List what there is; methods with paper, families, cost and recipes."""
+    """List what there is, with what is known of methods, tasks and tables."""
     from benchmark.listing import describe, lines
 
-    print(json.dumps(describe(kind)) if as_json else "\n".join(lines(kind)))
+    print(json.dumps(describe(kind)) if as_json else "\n".join(lines(kind, terminal_width())))
 
 
 @data.command()
@@ -117,10 +121,16 @@ def pretrain(
     settings: Settings = NOTHING,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and data.", min=0, max=LARGEST_SEED)] = 0,
     workers: Annotated[int, typer.Option(help="Loader processes.", min=0)] = 2,
-    skip_unreadable: Annotated[bool, typer.Option(help="Leave out images that cannot be read.")] = False,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read.")
+    ] = False,
     masks: Annotated[Path | None, typer.Option(help="The images' regions, made by `densebench masks`.")] = None,
 ) -> None:
     """Pretrain a backbone; the same command continues an interrupted run."""
+    from pretrain import methods
+
+    methods.hold(method, recipe)  # before torch is imported, which takes long
+    from pretrain.engine.launch import is_main_process
     from pretrain.train import pretrain as train
 
     path = train(
@@ -135,7 +145,8 @@ def pretrain(
         skip_unreadable=skip_unreadable,
         regions=masks,
     )
-    print(path)
+    if is_main_process():
+        print(path)
 
 
 @app.command("masks")
@@ -162,60 +173,9 @@ def make_masks(
     print(f"{out}: {count} images, {without} of them without a region.")
 
 
-@app.command()
-def inspect(
-    checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file, or a folder of the Hugging Face hub.")],
-    trunk: Trunk = None,
-    format: Format = None,
-    sha256: Annotated[bool, typer.Option("--sha256", help="Digest the whole file, too.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Tell what is in a file, from its headers: format, architecture, trunks, and what would be dropped."""
-    from benchmark.inspection import inspect as look
-
-    found = look(checkpoint, trunk, format=format, sha256=sha256)
-    print(json.dumps(found.to_dict(), indent=1) if as_json else found.report())
-
-
-@app.command()
-def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="Any checkpoint file.")],
-    to: Annotated[Target, typer.Option(help="The package whose backbone is to be filled.")],
-    out: Annotated[Path, typer.Option(help="FILE.pth, .safetensors or .pkl (detectron2), or a folder (hf).")],
-    arch: Arch = None,
-    format: Format = None,
-    trunk: Trunk = None,
-    allow_untrained: Annotated[bool, typer.Option(help="Accept weights that look untrained.")] = False,
-) -> None:
-    """Convert strictly and print the certificate; exit status 1 when it is not certified."""
-    from benchmark import convert as conversion
-    from benchmark.export import export
-
-    if to == "mmdet" or to == "mmseg":
-        conversion.check(checkpoint, out)
-        backbone = conversion.convert(
-            checkpoint, to=to, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk
-        )
-        print(backbone.certificate.report())
-        conversion.write(backbone, out)
-        print(f"written    {out}")
-    else:
-        exported = export(checkpoint, to, out, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk)
-        print(exported.certificate.report())
-        print(*(f"to load    {note}" for note in exported.notes), sep="\n")
-        print(f"written    {out}, and read back with the same tensors")
-
-
-@app.command()
-def certificate(
-    file: Annotated[Path, typer.Argument(help="A converted file, or a record.")],
-    as_json: AsJson = False,
-) -> None:
-    """Check a certificate again; exit status 1 with the reasons where it does not hold."""
-    from benchmark.recheck import recheck
-
-    found = recheck(file)
-    print(json.dumps(found.to_dict(), indent=1) if as_json else found.report())
+app.command()(cli_checkpoints.inspect)
+app.command()(cli_checkpoints.convert)
+app.command()(cli_checkpoints.certificate)
 
 
 @app.command()
@@ -224,35 +184,47 @@ def run(
     checkpoint: Checkpoint,
     data_root: DataRoot,
     arch: Arch = None,
+    format: Format = None,
     trunk: Trunk = None,
-    mode: Annotated[Mode, typer.Option(help="What trains: everything, the head, one linear layer.")] = "finetune",
+    input_mean: InputMean = NO_NUMBERS,
+    input_std: InputStd = NO_NUMBERS,
+    channel_order: ChannelOrder = None,
+    mode: Annotated[
+        Mode, typer.Option(help="finetune, frozen (the head trains) or linear (one layer does).", metavar="MODE")
+    ] = "finetune",
     seeds: Seeds = ONE_SEED,
     name: Annotated[str | None, typer.Option(help="What to call the checkpoint in tables.")] = None,
     out: Annotated[Path, typer.Option(help="Where records and work folders go.")] = Path("runs"),
     data_spec: DataSpec = None,
-    force: Annotated[bool, typer.Option(help="Run again what is recorded.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
     settings: Settings = NOTHING,
     precision: Annotated[Precision | None, typer.Option(help="By default the task's.")] = None,
     workers: Annotated[int, typer.Option(help="Loader processes.", min=0)] = 2,
-    skip_unreadable: Annotated[bool, typer.Option(help="Leave out training images that cannot be read.")] = False,
-    allow_untrained: Annotated[bool, typer.Option(help="Accept weights that look untrained.")] = False,
-    keep_model: Annotated[bool, typer.Option(help="Keep the fine-tuned weights.")] = False,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Leave out training images that cannot be read.")
+    ] = False,
+    allow_untrained: AllowUntrained = False,
+    keep_model: Annotated[bool, typer.Option("--keep-model", help="Keep the fine-tuned weights.")] = False,
     method: StatedMethod = None,
     recipe: StatedRecipe = None,
     pretrain_data: StatedData = None,
     epochs: StatedEpochs = None,
 ) -> None:
     """Fine-tune, evaluate and record; what is recorded is not run again."""
+    from benchmark.normalisation import asked
     from benchmark.report import markdown
     from benchmark.request import Request
     from benchmark.run import run_tasks
     from benchmark.table import wide
+    from pretrain.engine.launch import is_main_process
 
     stated = {"method": method, "recipe": recipe, "data": pretrain_data, "epochs": epochs}
     request = Request(
         data_root=data_root,
         arch=arch,
+        format=format,
         trunk=trunk,
+        inputs=asked(input_mean, input_std, channel_order),
         mode=mode,
         name=name,
         out=out,
@@ -266,7 +238,9 @@ def run(
         keep_model=keep_model,
         stated={name: value for name, value in stated.items() if value is not None},
     )
-    print(markdown.wide(wide(run_tasks(tasks, checkpoint, seeds, request))), end="")
+    records = run_tasks(tasks, checkpoint, seeds, request)
+    if is_main_process():
+        print(markdown.wide(wide(records), terminal_width()), end="")
 
 
 app.command()(cli_tables.reproduce)

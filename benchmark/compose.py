@@ -122,11 +122,7 @@ def compose(
     fitting.check(task, arch, protocol)
     protocol = fill(protocol, fitting.values(arch), task.name, partly=False)
     schedule = protocol["schedule"]
-    if schedule["batch_size"] % setting.world_size:
-        raise UsageError(
-            f"{task.name} takes {schedule['batch_size']} images a step, which {setting.world_size} processes "
-            "cannot share evenly."
-        )
+    fitting.check_shared(task, protocol, setting.world_size)
     model = protocol["model"]
     size, notes = model["data_preprocessor"].get("size"), fitting.notes(arch, model["backbone"])
     model["backbone"] = family.config(arch, size=size, **(traits or {}), **model["backbone"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pretrain.backbones
 from benchmark import backbones, destination, intake
@@ -29,6 +31,7 @@ def convert(
     allow_untrained: bool = False,
     format: str | None = None,
     trunk: str | None = None,
+    inputs: Mapping[str, Any] | None = None,
 ) -> Backbone:
     """Convert a checkpoint file and certify the conversion.
 
@@ -39,20 +42,21 @@ def convert(
         allow_untrained: Let a network pass that was never trained; the certificate says so.
         format: The naming format; by default it is found out.
         trunk: Which of the file's networks; by default the one that its authors evaluate.
+        inputs: The normalisation that the user states; see `normalisation.asked`.
 
     Returns:
         The backbone. Whether it is certified, and why not, stands in its certificate; see `require`.
 
     Raises:
         DensebenchError: The file cannot be read, fits no format, or is of another architecture.
-        UsageError: There is no such target, architecture, format or trunk.
+        UsageError: There is no such target, architecture, format or trunk, or the file states its normalisation, too.
     """
     path = Path(path)
     if arch is not None:
         backbones.family(arch)
     contents = tensor_file.read(path)
     tree, metadata = checkpoint.tensors_of(path, contents), contents.metadata
-    source = restated(path, intake.read(path, tree, metadata, format=format, trunk=trunk), metadata)
+    source = restated(path, intake.read(path, tree, metadata, format=format, trunk=trunk), metadata, inputs or {})
     if contents.inert:
         named = f"{', '.join(contents.inert[:3])}{', ...' if len(contents.inert) > 3 else ''}"
         source.notes.append(f"The file names code, which was not run: {named}.")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.estimate import Clock, in_words
+from benchmark.estimate import Clock
 from benchmark.live import Board
 from benchmark.plan import ARCH, IMAGE_SIZE, TRAIN_SCENES, VAL_SCENES, Plan
 from benchmark.report import csv
@@ -16,6 +16,7 @@ from benchmark.result import Record, read
 from benchmark.table import leaderboard
 from pretrain.errors import DensebenchError
 from pretrain.files import replacing
+from pretrain.pace import in_words
 
 if TYPE_CHECKING:
     from benchmark.certificate import Certificate

@@ -80,8 +80,3 @@ class Clock:
         if known := self._measured.get(step.kind):
             return sum(known) / len(known)
         return step.seconds * (self._taken / self._planned_done if self._planned_done else 1.0)
-
-
-def in_words(seconds: float) -> str:
-    """Write a duration as a reader would say it: "8 min", "40 s"."""
-    return f"{round(seconds / 60)} min" if seconds >= 90 else f"{max(round(seconds / 5) * 5, 5)} s"

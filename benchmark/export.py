@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark import convert, destination, outlet
 from benchmark.certificate import Certificate
@@ -34,6 +35,7 @@ def export(
     allow_untrained: bool = False,
     format: str | None = None,
     trunk: str | None = None,
+    inputs: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = print,
 ) -> Export:
     """Convert a checkpoint file for another code base.
@@ -46,6 +48,7 @@ def export(
         allow_untrained: Likewise.
         format: Likewise.
         trunk: Likewise.
+        inputs: Likewise.
         tell: Receives the certificate of a checkpoint that is refused.
 
     Raises:
@@ -56,7 +59,9 @@ def export(
     target, out = outlet.load(to), Path(out)
     outlet.check(target, out)
     destination.check_apart(path, out)
-    backbone = convert.convert(path, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk)
+    backbone = convert.convert(
+        path, arch=arch, allow_untrained=allow_untrained, format=format, trunk=trunk, inputs=inputs
+    )
     if not backbone.certificate.ok:
         tell(backbone.certificate.report())
     convert.require(backbone, to)

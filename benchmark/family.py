@@ -27,6 +27,7 @@ class Family:
         registers: The modules that register the mm* backbones which mm* lack.
         init: What `pretrain.backbones` draws its weights from.
         rename: A source's plain name, of whichever library -> the mm* name.
+        plain: An mm* name -> the plain name of one of the libraries: what `rename` did, undone.
         identify: The architecture that plain names and shapes show; None where it is none of the family's.
         config: The mm* backbone of an architecture for images of `size`, with its traits, as a protocol for ResNets
             asks: `config(arch, size=..., **traits, **asked)`.
@@ -52,6 +53,7 @@ class Family:
     identify: Callable[[Mapping[str, Tensor]], str | None]
     config: Callable[..., dict[str, Any]]
     channels: Callable[[str], Four]
+    plain: Callable[[str], str] = str
     strides: Callable[[str], Four] = lambda arch: (4, 8, 16, 32)
     heads: tuple[str, ...] = ()
     values: Callable[[str], dict[str, Any]] = lambda arch: {}
@@ -61,3 +63,14 @@ class Family:
     cuts: bool = False
     dilates: bool = False
     eps: float | None = None
+
+
+def renamed(name: str, table: Mapping[str, str]) -> str:
+    """Return a name by a table that has it whole, or what stands before its last dot."""
+    stem, dot, last = name.rpartition(".")
+    return table.get(name) or (table.get(stem, stem) + dot + last)
+
+
+def inverse(table: Mapping[str, str]) -> dict[str, str]:
+    """Return a table that leads back."""
+    return {new: old for old, new in table.items()}

@@ -31,6 +31,20 @@ def check(task: Task, arch: str, protocol: Protocol) -> None:
         )
 
 
+def check_shared(task: Task, protocol: Protocol, processes: int) -> None:
+    """Refuse a number of processes that cannot share a protocol's batch.
+
+    Raises:
+        UsageError: It does not divide the batch.
+    """
+    batch = protocol["schedule"]["batch_size"]
+    if batch % processes:
+        raise UsageError(
+            f"{task.name} takes {batch} images a step, which {processes} processes cannot share evenly.",
+            "Start another number of processes.",
+        )
+
+
 def notes(arch: str, asked: Mapping[str, Any]) -> list[str]:
     """Say where heads see another stride than a ResNet's.
 

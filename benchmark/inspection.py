@@ -163,7 +163,7 @@ def inspect(path: Path, trunk: str | None = None, *, format: str | None = None, 
     if format is not None:
         intake.load(format)
     try:
-        source = restated(path, intake.read(path, tree, metadata, format=format, trunk=trunk), metadata)
+        source = restated(path, intake.read(path, tree, metadata, format=format, trunk=trunk), metadata, {})
     except DensebenchError as error:
         if trunk is not None and isinstance(error, UsageError):
             raise

@@ -13,11 +13,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.estimate import Clock, in_words
+from benchmark.estimate import Clock
 from benchmark.report import number
 from benchmark.result import Record
 from benchmark.stats import Summary, summarise
 from benchmark.table import at_floor
+from pretrain.pace import in_words
 
 WAITING = "·"
 LINE_SECONDS = 30.0

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pretrain.pace import Pace, in_words
+
 EVERY_SECONDS = 10.0
 
 
@@ -26,14 +28,12 @@ def counting(title: str) -> Iterator[Callable[[int, int], None]]:
             task = bar.add_task(title)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
-    begin = printed = time.monotonic()
+    begin, pace = time.monotonic(), Pace(EVERY_SECONDS)
 
     def tell(done: int, total: int) -> None:
-        nonlocal printed
-        now = time.monotonic()
-        if now - printed >= EVERY_SECONDS or done == total:
-            printed = now
-            left = (now - begin) / max(done, 1) * (total - done)
-            print(f"{title}: {done}/{total}, {left:.0f} s left", file=sys.stderr)
+        if pace.due() or done == total:
+            left = (time.monotonic() - begin) / max(done, 1) * (total - done)
+            rest = f"about {in_words(left)} left" if done < total else "done"
+            print(f"{title}: {done}/{total}, {rest}", file=sys.stderr)
 
     yield tell

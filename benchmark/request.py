@@ -51,6 +51,8 @@ class Request:
         allow_untrained: Accept a checkpoint that looks untrained.
         keep_model: Keep the fine-tuned weights.
         stated: What a file that is not ours does not say: "method", "recipe", "data" and "epochs" of its pretraining.
+        format: The checkpoint's naming format; by default it is found out.
+        inputs: The input normalisation of a file that does not state it; see `normalisation.asked`.
     """
 
     data_root: Path
@@ -68,3 +70,11 @@ class Request:
     allow_untrained: bool = False
     keep_model: bool = False
     stated: Mapping[str, Any] = field(default_factory=dict)
+    format: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> Mapping[str, Any]:
+        """The settings that the user changes, a precision that is asked for among them."""
+        asked = {"precision": self.precision} if self.precision else {}
+        return {**(self.overrides or {}), **asked}

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.normalisation import ASSUMED
 from benchmark.source import Source
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, UsageError
 
 if TYPE_CHECKING:
     from benchmark.certify import Backbone
@@ -54,16 +55,30 @@ def stated(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     return values
 
 
-def restated(path: Path, source: Source, metadata: Mapping[str, Any]) -> Source:
-    """Return the source with the input normalisation and the pretraining that a converted file states.
+def restated(path: Path, source: Source, metadata: Mapping[str, Any], inputs: Mapping[str, Any]) -> Source:
+    """Return the source with what a converted file, or else the user, states beside its tensors.
+
+    Args:
+        path: The file, for messages.
+        source: What intake read.
+        metadata: The file's.
+        inputs: The normalisation that the user states; see `normalisation.asked`.
 
     Raises:
-        DensebenchError: They are damaged.
+        DensebenchError: What a converted file states is damaged.
+        UsageError: File and user both state the normalisation.
     """
     values = stated(path, metadata)
-    if values is None:
-        return source
-    return dataclasses.replace(source, meta=values["pretraining"], **values["input"])
+    if values is not None:
+        source = dataclasses.replace(source, meta=values["pretraining"], **values["input"], assumed=False)
+    if inputs and (values is not None or source.meta):
+        raise UsageError(
+            f"{path} says itself how its images are normalised.",
+            "Leave out --input-mean, --input-std and --channel-order.",
+        )
+    if inputs:
+        return dataclasses.replace(source, **inputs, assumed=False)
+    return dataclasses.replace(source, notes=[*source.notes, ASSUMED]) if source.assumed else source
 
 
 def _seal(texts: Mapping[str, str]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import compose, convert, data_spec, manifest, protocol, task
+from benchmark import beforehand, compose, convert, data_spec, manifest, protocol, task
 from benchmark.convert import Backbone
 from benchmark.data_check import unreadable
 from benchmark.quiet import quiet
@@ -46,42 +46,55 @@ def run_tasks(
         UsageError: A name is unknown, or options do not fit together.
         DensebenchError: The checkpoint is not certified, the data is incomplete, or a run failed.
     """
-    chosen = [task.load(name) for name in tasks]
-    for one in chosen:
-        protocol.protocol_of(one, request.mode, request.overrides or {})
+    chosen = beforehand.check(tasks, checkpoint, request, world_size())
     spec = data_spec.read(request.data_root, request.data_spec)
+    backbones = _Backbones(checkpoint, request)
     found = {data: manifest.read(spec, data) for data in dict.fromkeys(one.data for one in chosen)}
     records = []
     for one in chosen:
         skip = tuple(unreadable(found[one.data].train.images)) if request.skip_unreadable else ()
         for seed in seeds:
-            backbone = _backbone(one, checkpoint, seed, request)
+            backbone = backbones(one, seed)
             run = _Run(one, found[one.data], spec, backbone, seed, checkpoint, request, skip)
             records.append(run.record(on_event))
     return records
 
 
-def _backbone(one: task.Task, checkpoint: str, seed: int, request: Request) -> Backbone:
-    target: convert.Target = "mmdet" if one.kind == "detection" else "mmseg"
-    if checkpoint == "random":
-        if request.arch is None:
-            raise UsageError("A random checkpoint needs an architecture.", "Add --arch, such as --arch resnet50.")
-        if request.stated:
-            raise UsageError("A random checkpoint has no pretraining.", f"Leave out {_options(request.stated)}.")
-        return convert.random_init(request.arch, seed, to=target)
-    path = Path(checkpoint)
-    if not path.exists():
-        raise UsageError(f"There is no checkpoint {path}.", "Name a file, or 'random'.")
-    backbone = convert.convert(
-        path, to=target, arch=request.arch, allow_untrained=request.allow_untrained, trunk=request.trunk
-    )
-    if backbone.meta and request.stated:
-        raise UsageError(f"{path} says itself how it was pretrained.", f"Leave out {_options(request.stated)}.")
-    return convert.require(backbone)
+class _Backbones:
+    """A checkpoint's backbones: a file is certified once for each target, "random" is drawn anew for each seed."""
 
+    def __init__(self, checkpoint: str, request: Request) -> None:
+        self._checkpoint = checkpoint
+        self._request = request
+        self._known: dict[convert.Target, Backbone] = {}
 
-def _options(stated: Mapping[str, Any]) -> str:
-    return ", ".join(f"--{'pretrain-data' if name == 'data' else name}" for name in stated)
+    def __call__(self, one: task.Task, seed: int) -> Backbone:
+        """Return the certified backbone for a task and a fine-tuning seed."""
+        target: convert.Target = "mmdet" if one.kind == "detection" else "mmseg"
+        if self._checkpoint == "random":
+            assert self._request.arch is not None  # see `beforehand`
+            return convert.random_init(self._request.arch, seed, to=target)
+        if target not in self._known:
+            self._known[target] = self._certified(target)
+        return self._known[target]
+
+    def _certified(self, target: convert.Target) -> Backbone:
+        asked = self._request
+        backbone = convert.convert(
+            Path(self._checkpoint),
+            to=target,
+            arch=asked.arch,
+            allow_untrained=asked.allow_untrained,
+            format=asked.format,
+            trunk=asked.trunk,
+            inputs=asked.inputs,
+        )
+        if backbone.meta and asked.stated:
+            raise UsageError(
+                f"{self._checkpoint} says itself how it was pretrained.",
+                f"Leave out {beforehand.options(asked.stated)}.",
+            )
+        return convert.require(backbone)
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,8 @@ class _Run:
 
     def record(self, on_event: Callable[[Event], None] | None) -> Record:
         """Return the record: the one that exists, or that of a new run."""
-        precision = precisions.choose(protocol.protocol_of(self.task, self.request.mode, self._overrides)["precision"])
+        settings = protocol.protocol_of(self.task, self.request.mode, self.request.changed)
+        precision = precisions.choose(settings["precision"])
         composed = self._compose(precision, Path("unknown"))
         weights = self.backbone.certificate.digest
         key = Key(weights, fingerprint(composed.fingerprint), self.seed)
@@ -204,12 +218,6 @@ class _Run:
         return convert.at_size(self.backbone, composed.image_size)
 
     @property
-    def _overrides(self) -> Mapping[str, Any]:
-        """The settings that the user changes, a precision that is asked for among them."""
-        asked = {"precision": self.request.precision} if self.request.precision else {}
-        return {**(self.request.overrides or {}), **asked}
-
-    @property
     def _is_random(self) -> bool:
         return self.checkpoint == "random"
 
@@ -271,7 +279,7 @@ class _Run:
     def _notes(self, composed: compose.Composed) -> Iterator[str]:
         if world_size() == 1 and "SyncBN" in str(self.task.protocol["model"]):
             yield "SyncBN became BN: one process trained."
-        changes = protocol.changes(self.task, self.request.mode, self._overrides)
+        changes = protocol.changes(self.task, self.request.mode, self.request.changed)
         yield from (f"{CHANGED}{name} was set to {value}." for name, value in changes.items())
         if self.skip:
             yield f"{len(self.skip)} unreadable training images were left out."

@@ -6,9 +6,15 @@ import ast
 import itertools
 import os
 import re
+import shutil
+import signal
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TextIO
 
 import typer
@@ -17,10 +23,13 @@ from typer.core import TyperGroup
 from pretrain.errors import DensebenchError, UsageError, one_line, unknown
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+WAIT_SECONDS = 3.0
+PATHS = ("--records", "--source")  # a path may hold a comma
 LISTS = {
     "--seeds": r"\d[\d,]*",
     "--set": r"[\w.]+=.*",
-    **dict.fromkeys(("--methods", "--tasks", "--compare"), r"[^-].*"),
+    **dict.fromkeys(("--input-mean", "--input-std"), r"[\d.][\d.,]*"),
+    **dict.fromkeys(("--methods", "--tasks", "--modes", "--compare", *PATHS), r"[^-].*"),
 }
 """Options that take several values after them, and what such a value looks like."""
 
@@ -69,7 +78,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
     option, values = "", 0
     for argument in arguments:
         if option and re.fullmatch(LISTS[option], argument):
-            for part in [argument] if option == "--set" else argument.split(","):
+            for part in [argument] if option in ("--set", *PATHS) else argument.split(","):
                 result += [option, part]
             values += 1
             continue
@@ -104,19 +113,27 @@ def literal(text: str) -> Any:
         return text
 
 
+def terminal_width() -> int | None:
+    """Return how many characters a line of the terminal has; None where the output goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def perform(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run a command and return its exit status.
 
-    An error becomes one sentence on standard error, and how to mend it. `--debug` before the verb (or
-    DENSEBENCH_DEBUG=1) lets an error that densebench did not foresee show its traceback.
+    An error becomes one sentence on standard error, and how to mend it. `--debug` anywhere (or DENSEBENCH_DEBUG=1)
+    lets an error that densebench did not foresee show its traceback. SIGTERM interrupts as Ctrl-C does, with the same
+    exit status, 130.
     """
     debug = "--debug" in arguments or os.environ.get("DENSEBENCH_DEBUG", "") not in ("", "0")
+    arguments = [argument for argument in arguments if argument != "--debug"]
     if not debug:
         warnings.simplefilter("ignore")  # libraries' advice to programmers is nothing for users
     command = typer.main.get_command(app)
     try:
         hold_to_words(arguments)
-        status = command.main(spread(arguments), prog_name="densebench", standalone_mode=False)
+        with _terminable():
+            status = command.main(spread(arguments), prog_name="densebench", standalone_mode=False)
         sys.stdout.flush()
     except DensebenchError as error:
         interrupted = isinstance(error.__context__, KeyboardInterrupt)
@@ -146,8 +163,33 @@ def perform(app: typer.Typer, arguments: Sequence[str]) -> int:
     return status if isinstance(status, int) else DONE
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise what Ctrl-C raises, within the block."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def _complain(message: str, mend: str, status: int) -> int:
-    """Say what is wrong and how to mend it, and return the exit status."""
+    """Say what is wrong and how to mend it, and return the exit status.
+
+    Of torchrun's processes the first speaks for all. Where it fails torchrun ends the others; one that is still there
+    a while later failed alone, and says so.
+    """
+    rank = int(os.environ.get("RANK", 0)) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+    if rank:
+        time.sleep(WAIT_SECONDS)
+        message = f"process {rank}: {message}"
     print(f"densebench: {message}", file=sys.stderr)
     if mend:
         print(mend, file=sys.stderr)

@@ -41,6 +41,7 @@ class Source:
         candidates: All networks that the file holds.
         why: Why this one was taken.
         evidence: What tells the format.
+        assumed: Nothing states `mean`, `std` and `channel_order`: ImageNet's were taken.
         traits: What the network has beyond its architecture and a converted backbone must have, such as
             `{"padding": "same"}`; handed to the family's `config`.
         reread: Where the network's own names are not those of `tensors`: takes a function that changes the file's
@@ -56,6 +57,7 @@ class Source:
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
     channel_order: str = "RGB"
+    assumed: bool = False
     meta: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     trunk: str = ""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.result import Record
 from benchmark.stats import Summary, summarise, verdict
+from pretrain.errors import unknown
 
 COLUMNS = [
     *("method", "arch", "checkpoint", "task", "mode", "metric"),
@@ -148,6 +149,29 @@ def wide(records: Iterable[Record]) -> pd.DataFrame:
         else None,
         dtype=object,
     )
+
+
+def select(records: Iterable[Record], tasks: Sequence[str], modes: Sequence[str]) -> list[Record]:
+    """Return the records of some tasks and modes, for a table that fits the screen.
+
+    Args:
+        records: All of them.
+        tasks: Parts of tasks' names, such as "voc" or ".small"; none for all.
+        modes: Whole names of modes; none for all.
+
+    Raises:
+        UsageError: One of them fits no record.
+    """
+    kept = list(records)
+    for words, what, fits in (
+        (tasks, "task", lambda word, record: word in record.task),
+        (modes, "mode", lambda word, record: word == record.mode),
+    ):
+        for word in words:
+            if not any(fits(word, record) for record in kept):
+                raise unknown(f"record of the {what}", word, {getattr(record, what) for record in kept})
+        kept = [record for record in kept if not words or any(fits(word, record) for word in words)]
+    return kept
 
 
 def label(record: Record) -> str:

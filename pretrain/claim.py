@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ from pretrain.errors import DensebenchError
 from pretrain.files import unwritable
 
 _WRITING_SECONDS = 0.5  # between creating a lock file and writing the holder's name into it
+_BEAT_SECONDS = 60.0  # a holder touches its lock this often,
+_SILENT_SECONDS = 15 * 60.0  # and is taken for dead after this long without: of another host nothing else is known
 
 
 @contextmanager
@@ -23,7 +26,8 @@ def claim(path: Path) -> Iterator[None]:
     """Hold `path` for this process; a second process is told who holds it.
 
     The lock is the file `PATH.lock`, created exclusively, with the holder's process and host in it. What a
-    dead process of this host left behind is taken over. A claim within a claim of the same process is free.
+    dead process of this host left behind is taken over; what one of another host did, 15 minutes after it last touched
+    its lock. A claim within a claim of the same process is free.
 
     Raises:
         DensebenchError: Another process holds `path`, or the lock cannot be written.
@@ -34,11 +38,33 @@ def claim(path: Path) -> Iterator[None]:
         taken = _take(lock, path)
     except OSError as error:
         raise unwritable(lock, error) from error
+    if not taken:
+        yield
+        return
+    try:
+        with _beating(lock):
+            yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _beating(lock: Path) -> Iterator[None]:
+    """Touch the lock within the block, now and then: the sign of life for other hosts."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(_BEAT_SECONDS):
+            with suppress(OSError):
+                os.utime(lock)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        if taken:
-            lock.unlink(missing_ok=True)
+        over.set()
+        thread.join()
 
 
 def _take(lock: Path, path: Path) -> bool:
@@ -56,7 +82,7 @@ def _take(lock: Path, path: Path) -> bool:
             holder = _holder(lock)
             if holder == me:
                 return False
-            if holder is not None and _alive(holder):
+            if holder is not None and _alive(holder, lock):
                 raise DensebenchError(
                     f"{path} is being written by process {holder['pid']} on {holder['host']}.",
                     f"Wait for it to finish; if that process is gone, delete {lock}.",
@@ -104,10 +130,10 @@ def _parse(content: str) -> dict[str, Any] | None:
     return holder if isinstance(holder, dict) and {"pid", "host", "started"} <= holder.keys() else None
 
 
-def _alive(holder: dict[str, Any]) -> bool:
-    """Say whether the holder still runs; a process of another host is taken to."""
+def _alive(holder: dict[str, Any], lock: Path) -> bool:
+    """Say whether the holder still runs; a process of another host does while it touches its lock."""
     if holder["host"] != socket.gethostname():
-        return True
+        return time.time() - lock.stat().st_mtime < _SILENT_SECONDS
     try:
         os.kill(int(holder["pid"]), 0)
     except ProcessLookupError:

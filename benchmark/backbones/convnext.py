@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchmark.family import Family
+from benchmark.family import Family, inverse, renamed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,10 +22,13 @@ LANDMARKS = {"stem.0.weight": "timm", "features.0.0.weight": "torchvision"}
 EPS = 1e-6  # of the layer norms; transformers' final one has 1e-12
 
 _BLOCK = re.compile(r"(?:stages\.(\d)\.blocks|features\.(\d))\.(\d+)\.(.+)")
-_IN_BLOCK = {
+_TIMM_IN_BLOCK = {
     "conv_dw": "depthwise_conv",
     "mlp.fc1": "pointwise_conv1",
     "mlp.fc2": "pointwise_conv2",
+}
+_IN_BLOCK = {
+    **_TIMM_IN_BLOCK,
     # torchvision's
     "layer_scale": "gamma",
     "block.0": "depthwise_conv",
@@ -34,6 +37,8 @@ _IN_BLOCK = {
     "block.5": "pointwise_conv2",
 }
 _FINAL_NORM = ("head.norm.", "classifier.0.")
+_MM_BLOCK = re.compile(r"stages\.(\d)\.(\d+)\.(.+)")
+_MM_DOWNSAMPLE = re.compile(r"downsample_layers\.(\d)\.(.+)")
 _DOWNSAMPLE = re.compile(r"stages\.(\d)\.downsample\.(.+)")
 
 
@@ -50,9 +55,16 @@ def rename(name: str) -> str:
     if block[2] is not None and int(block[2]) % 2 == 0:  # torchvision's stem and downsampling stand between the stages
         return f"downsample_layers.{int(block[2]) // 2}.{block[3]}.{block[4]}"
     stage = int(block[2]) // 2 if block[2] is not None else block[1]
-    stem, dot, last = block[4].rpartition(".")
-    renamed = _IN_BLOCK.get(block[4]) or (_IN_BLOCK.get(stem, stem) + dot + last)
-    return f"stages.{stage}.{block[3]}.{renamed}"
+    return f"stages.{stage}.{block[3]}.{renamed(block[4], _IN_BLOCK)}"
+
+
+def plain(name: str) -> str:
+    """Return timm's name of an mm* name."""
+    if place := _MM_DOWNSAMPLE.fullmatch(name):
+        return f"stem.{place[2]}" if place[1] == "0" else f"stages.{place[1]}.downsample.{place[2]}"
+    if block := _MM_BLOCK.fullmatch(name):
+        return f"stages.{block[1]}.blocks.{block[2]}.{renamed(block[3], inverse(_TIMM_IN_BLOCK))}"
+    return name.replace("norm3.", "head.norm.", 1) if name.startswith("norm3.") else name
 
 
 def depths(arch: str) -> tuple[int, ...]:
@@ -127,6 +139,7 @@ FAMILY = Family(
     identify=identify,
     config=config,
     channels=channels,
+    plain=plain,
     heads=("head.fc.", "classifier.2."),
     traits=traits,
     eps=EPS,

@@ -23,6 +23,11 @@ def rename(name: str) -> str:
     return f"encoder.{name}"
 
 
+def plain(name: str) -> str:
+    """Return the network's own name of an mm* name."""
+    return name.removeprefix("encoder.")
+
+
 def channels(arch: str) -> tuple[int, int, int, int]:
     """Return the channels of the four maps: the width, four times."""
     return (SIZES[arch.split("_")[1]][0],) * 4
@@ -74,5 +79,6 @@ FAMILY = Family(
     identify=identify,
     config=config,
     channels=channels,
+    plain=plain,
     strides=strides,
 )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchmark.family import Family
+from benchmark.family import Family, inverse, renamed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,13 +21,17 @@ _METHOD = "bicubic, without antialiasing"
 
 _FOREIGN = re.compile(r"\.(relative_position_bias|w12|weights_in|gate_proj)")  # of BEiT, of gated perceptrons
 _BLOCK = re.compile(r"(?:blocks\.|encoder\.layers\.encoder_layer_)(\d+)\.(.+)")
-_IN_BLOCK = {
+_MM_BLOCK = re.compile(r"layers\.(\d+)\.(.+)")
+_TIMM_IN_BLOCK = {
     "norm1": "ln1",
     "norm2": "ln2",
     "mlp.fc1": "ffn.layers.0.0",
     "mlp.fc2": "ffn.layers.1",
     "ls1.gamma": "attn.gamma1.weight",
     "ls2.gamma": "ffn.gamma2.weight",
+}
+_IN_BLOCK = {
+    **_TIMM_IN_BLOCK,
     # torchvision's
     "ln_1": "ln1",
     "ln_2": "ln2",
@@ -37,10 +41,13 @@ _IN_BLOCK = {
     "mlp.0": "ffn.layers.0.0",
     "mlp.3": "ffn.layers.1",
 }
-_OUTSIDE = {
+_TIMM_OUTSIDE = {
     "patch_embed.proj": "patch_embed.projection",
     "norm": "ln1",
     "reg_token": "pre_norm.tokens",
+}
+_OUTSIDE = {
+    **_TIMM_OUTSIDE,
     # torchvision's
     "class_token": "cls_token",
     "encoder.pos_embedding": POSITIONS,
@@ -52,10 +59,15 @@ _OUTSIDE = {
 def rename(name: str) -> str:
     """Return mmpretrain's name of a plain timm or torchvision name; queries, keys and values stand alike in all."""
     block = _BLOCK.fullmatch(name)
-    table, plain = (_IN_BLOCK, block[2]) if block else (_OUTSIDE, name)
-    stem, dot, last = plain.rpartition(".")
-    renamed = table.get(plain) or (table.get(stem, stem) + dot + last)
-    return f"layers.{block[1]}.{renamed}" if block else renamed
+    return f"layers.{block[1]}.{renamed(block[2], _IN_BLOCK)}" if block else renamed(name, _OUTSIDE)
+
+
+def plain(name: str) -> str:
+    """Return timm's name of an mm* name."""
+    block = _MM_BLOCK.fullmatch(name)
+    if block:
+        return f"blocks.{block[1]}.{renamed(block[2], inverse(_TIMM_IN_BLOCK))}"
+    return renamed(name, inverse(_TIMM_OUTSIDE))
 
 
 def shape_of(arch: str) -> tuple[int, int, int, int]:
@@ -178,6 +190,7 @@ FAMILY = Family(
     identify=identify,
     config=config,
     channels=channels,
+    plain=plain,
     strides=strides,
     heads=("head.weight", "head.bias", "heads.head."),
     traits=traits,

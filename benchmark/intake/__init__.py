@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pretrain.errors import DensebenchError, UsageError, unknown
+from pretrain.files import read_object
 
 if TYPE_CHECKING:
     from benchmark.source import Source
@@ -25,7 +26,7 @@ LAST = ("lightning", "general")  # asked in this order where no other format fit
 # NOTE: mmengine's `ema_state_dict` is none, for its hook swaps the two before it saves.
 AVERAGES = ("state_dict_ema", "model_ema")
 
-__all__ = ["detect", "fits", "load", "names", "no_format", "read", "single"]
+__all__ = ["beside", "detect", "fits", "load", "names", "no_format", "read", "single"]
 
 
 def names() -> list[str]:
@@ -133,6 +134,14 @@ def single(path: Path, wanted: str | None) -> None:
         raise UsageError(f"{path} holds one network, not several of which '{wanted}' could be one.", "Drop --trunk.")
 
 
+def beside(path: Path, name: str) -> dict[str, Any]:
+    """Return the JSON object `name` that lies beside a checkpoint, or in one that is a folder; {} where none does."""
+    try:
+        return read_object((path if path.is_dir() else path.parent) / name)
+    except DensebenchError:
+        return {}
+
+
 def no_format(path: Path, tree: Mapping[str, Any]) -> DensebenchError:
     """Describe a file whose tensors are named in no known way, with the prefix before its trunk."""
     from benchmark import backbones, unserved
@@ -142,6 +151,10 @@ def no_format(path: Path, tree: Mapping[str, Any]) -> DensebenchError:
     tensors = tensor_names(tree)
     if not tensors:
         return DensebenchError(f"{path} holds no tensors.", known)
+    if any(name.startswith(("_modules.", "_parameters.")) or "._modules." in name for name in tensors):
+        return DensebenchError(
+            f"{path} is a whole pickled module.", "Save its tensors alone: torch.save(model.state_dict(), ...)."
+        )
     if unserved.seen(tensors):
         return unserved.refusal(f"{path}: its network", tensors)
     firsts = {name: end for name in tensors for end in backbones.landmarks() if name.endswith(end)}

@@ -61,7 +61,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
             )
         wanted, why = chosen, "the names tell it from the others"
     source = Naming("general", tuple(trunks), beside=("",)).read(path, tree, metadata, wanted)
-    return dataclasses.replace(source, why=why) if why else source
+    return dataclasses.replace(source, why=why or source.why, assumed=True)
 
 
 def places(tree: Mapping[str, Any]) -> list[str]:

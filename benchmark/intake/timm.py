@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import backbones, unserved
-from benchmark.intake import no_format, single
+from benchmark.intake import beside, no_format, single
+from benchmark.normalisation import in_bytes
 from benchmark.source import NO_WEIGHT, Source, StateDict, built_by, fill_counters, open_state_dict
 
 REFINES = ("torchvision",)
@@ -73,10 +74,21 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         if any(name in tensors for name in OWN)
         else "plain names in safetensors marked 'pt', or in a trainer's file with 'version' and 'arch'",
     )
-    return dataclasses.replace(source, **_inputs(metadata))
+    inputs = _written(metadata) or _configured(path, metadata)
+    return dataclasses.replace(source, **inputs, assumed=not inputs)
 
 
-def _inputs(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _configured(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the normalisation that timm's `config.json` of the folder states; {} where there is none."""
+    config = metadata.get("config")
+    config = config if isinstance(config, dict) else beside(path, "config.json")
+    settings = config.get("pretrained_cfg")
+    settings = settings if isinstance(settings, dict) else {}
+    mean, std = in_bytes(settings.get("mean")), in_bytes(settings.get("std"))
+    return {} if mean is None or std is None else {"mean": mean, "std": std}
+
+
+def _written(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the normalisation that files of `benchmark.outlet.timm` state; {} for others."""
     try:
         inputs = json.loads(metadata["input"])

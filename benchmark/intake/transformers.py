@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from benchmark import backbones, hugging_face
-from benchmark.source import Source, Triple
+from benchmark.intake import beside
+from benchmark.normalisation import in_bytes
+from benchmark.source import Source
 from pretrain.errors import DensebenchError
-from pretrain.files import read_object
 from pretrain.stored import is_tensor
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
         raise DensebenchError(f"{path} does not hold a network as transformers saves it.")
     source = family.NAMING.read(path, tree, metadata, wanted)
     config = metadata.get("config")
-    config = config if isinstance(config, dict) else _beside(path, "config.json")
+    config = config if isinstance(config, dict) else beside(path, "config.json")
     kind, settings = hugging_face.settings(path, family, source.arch, source.tensors, config)
     eps = settings.get("layer_norm_eps")
     if eps is not None:
@@ -53,9 +54,11 @@ def read(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, Any], wante
                 f"No configuration says layer_norm_eps: it was taken to be transformers' default, {eps:g}."
             )
     source = _proved_by_transformers(source, family, kind, settings, _trunk(family, tree))
-    inputs = _beside(path, "preprocessor_config.json")
-    mean, std = _of_bytes(inputs.get("image_mean")), _of_bytes(inputs.get("image_std"))
-    return source if mean is None or std is None else dataclasses.replace(source, mean=mean, std=std)
+    inputs = beside(path, "preprocessor_config.json")
+    mean, std = in_bytes(inputs.get("image_mean")), in_bytes(inputs.get("image_std"))
+    if mean is None or std is None:
+        return dataclasses.replace(source, assumed=True)
+    return dataclasses.replace(source, mean=mean, std=std)
 
 
 def _trunk(family: ModuleType, tree: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -95,19 +98,3 @@ def _installed() -> bool:
         return int(importlib.metadata.version("transformers").partition(".")[0]) >= 5
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return False
-
-
-def _beside(path: Path, name: str) -> dict[str, Any]:
-    """Return a JSON object of the same folder; {} where there is none."""
-    try:
-        return read_object((path if path.is_dir() else path.parent) / name)
-    except DensebenchError:
-        return {}
-
-
-def _of_bytes(values: Any) -> Triple | None:
-    """Return three numbers in units of 0..1 in units of 0..255, to six digits (0.485 is 123.675); None for others."""
-    if not isinstance(values, list) or len(values) != 3 or not all(type(one) in (int, float) for one in values):
-        return None
-    red, green, blue = (round(value * 255, 6) for value in values)
-    return red, green, blue

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.report import number
-from benchmark.report.columns import LEGEND, protocols, titles
+from benchmark.report.columns import LEGEND, heads, protocols, titles
 from benchmark.report.printable import printable
 
 if TYPE_CHECKING:
@@ -42,16 +42,29 @@ def leaderboard(frame: pd.DataFrame) -> str:
     return render(header, rows)
 
 
-def wide(frame: pd.DataFrame) -> str:
-    """Write the table of `benchmark.table.wide`: a row for each checkpoint, a column for each task."""
+def wide(frame: pd.DataFrame, width: int | None = None) -> str:
+    """Write the table of `benchmark.table.wide`: a row for each checkpoint, a column for each task.
+
+    Args:
+        frame: The table.
+        width: Of the terminal: a table that is wider becomes one for each task; None for no limit.
+    """
     if frame.empty:
         return render(["checkpoint", "arch"], [])
+    table = _table(frame, titles(frame))
+    if width is not None and len(table.partition("\n")[0]) > width:
+        tasks = frame.columns.get_level_values("task")
+        parts = {task: frame.loc[:, tasks == task].dropna(how="all") for task in dict.fromkeys(tasks)}
+        table = "\n".join(f"{escape(task)}\n\n{_table(part, heads(part))}" for task, part in parts.items())
+    return table + f"\n{LEGEND}\n\n" + "".join(f"- {escape(line)}\n" for line in protocols(frame))
+
+
+def _table(frame: pd.DataFrame, names: Sequence[str]) -> str:
     rows = []
     for key, cells in zip(frame.index.to_list(), frame.itertuples(index=False, name=None), strict=True):
         arch, _, checkpoint = key
         rows.append([escape(checkpoint), escape(arch), *map(_emphasised, cells)])
-    table = render(["checkpoint", "arch", *titles(frame)], rows, escaped=True)
-    return table + f"\n{LEGEND}\n\n" + "".join(f"- {escape(line)}\n" for line in protocols(frame))
+    return render(["checkpoint", "arch", *names], rows, escaped=True)
 
 
 def _emphasised(cell: Cell | None) -> str:

@@ -26,8 +26,12 @@ from pretrain.errors import DensebenchError
 
 @FUNCTIONS.register_module()  # type: ignore[untyped-decorator]
 def quiet_worker(worker_id: int) -> None:
-    """Prepare a loader's worker: one thread, and Ctrl-C is the main process's business."""
+    """Prepare a loader's worker: one thread, and Ctrl-C is the main process's business.
+
+    So is a first SIGTERM, which Slurm sends to every process; where the main process ends a worker, it sends another.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 

@@ -12,6 +12,8 @@ from mmengine.registry import HOOKS
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pretrain.pace import Pace, in_words
+
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
@@ -20,7 +22,7 @@ class ProgressHook(Hook):
     Args:
         title: What is being trained.
         batch_size: Images a step, over all ranks.
-        seconds: A plain line is printed this often when the output is not a terminal.
+        seconds: A plain line is printed this often when the output is not a terminal, after ten minutes once a minute.
         quiet: Show nothing (another display is on the screen).
     """
 
@@ -36,7 +38,7 @@ class ProgressHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Open the bar."""
         self.quiet = self.quiet or not is_main_process()
-        self._begin = self._printed = time.monotonic()
+        self._begin, self._pace = time.monotonic(), Pace(self.seconds)
         self._first = runner.iter
         if self.quiet or not sys.stderr.isatty():
             return
@@ -55,16 +57,16 @@ class ProgressHook(Hook):
         """Move the bar, or print a line now and then."""
         if self.quiet:
             return
-        now, done = time.monotonic(), runner.iter + 1
-        speed = (done - self._first) / max(now - self._begin, 1e-9)
+        done = runner.iter + 1
+        speed = (done - self._first) / max(time.monotonic() - self._begin, 1e-9)
         loss = outputs["loss"].item() if outputs and "loss" in outputs else float("nan")
         note = f"{speed * self.batch_size:.1f} images/s, loss {loss:.3f}"
         if self._bar is not None:
             self._bar.update(self._task, completed=done, note=note)
-        elif now - self._printed > self.seconds or done == runner.max_iters:
-            self._printed = now
+        elif self._pace.due() or done == runner.max_iters:
             left = (runner.max_iters - done) / speed
-            print(f"{self.title}: {done}/{runner.max_iters}, {note}, {left:.0f} s left", file=sys.stderr)
+            rest = f", about {in_words(left)} left" if left else ""
+            print(f"{self.title}: {done}/{runner.max_iters}, {note}{rest}", file=sys.stderr)
 
     def close(self) -> None:
         """Close the bar, however training ended."""

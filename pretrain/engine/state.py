@@ -28,7 +28,8 @@ class StateHook(Hook):
     Data and random draws are keyed by the iteration (see `sampling`) and need no state. The file holds tensors
     and plain data only.
 
-    Ctrl-C finishes the step under way, saves, and then interrupts; a second Ctrl-C interrupts at once.
+    Ctrl-C, or SIGTERM (as Slurm sends before it takes a node back), finishes the step under way, saves, and then
+    interrupts; a second one interrupts at once.
 
     # NOTE: mmengine's own resume falls back to full unpickling and restores no random state.
 
@@ -44,16 +45,17 @@ class StateHook(Hook):
         self.path = Path(path)
         self.seconds = float(os.environ.get("DENSEBENCH_SAVE_SECONDS", 60)) if seconds is None else seconds
         self._interrupted = False
-        self._previous_handler: Any = None
+        self._previous_handlers: dict[signal.Signals, Any] = {}
         self._saved_at = 0.0
 
     def before_train(self, runner: Any) -> None:
-        """Take up a saved state, and listen to Ctrl-C."""
+        """Take up a saved state, and listen to Ctrl-C and SIGTERM."""
         if self.path.is_file():
             self._restore(runner)
         self._saved_at = time.monotonic()
         if threading.current_thread() is threading.main_thread():
-            self._previous_handler = signal.signal(signal.SIGINT, self._on_interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous_handlers[number] = signal.signal(number, self._on_interrupt)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Save when it is time to, or when the user wants to stop."""
@@ -68,10 +70,10 @@ class StateHook(Hook):
             raise KeyboardInterrupt
 
     def close(self) -> None:
-        """Hand Ctrl-C back, however training ended."""
-        if self._previous_handler is not None:
-            signal.signal(signal.SIGINT, self._previous_handler)
-            self._previous_handler = None
+        """Hand Ctrl-C and SIGTERM back, however training ended."""
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+        self._previous_handlers.clear()
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._interrupted:

@@ -67,9 +67,12 @@ def make(
         The number of images, and of those without any region.
 
     Raises:
-        UsageError: There is no such kind, an option is missing, or the file holds other regions.
+        UsageError: There is no such kind, an option is missing or too many, `out` is a folder, or the file holds
+            other regions.
         DensebenchError: An image or an annotation cannot be read.
     """
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder; a file was expected.", "Choose another --out.")
     finder, settings = _finder(kind, options)
     paths = tuple(dict.fromkeys(find(images).paths))
     store = Store.create(out, settings)
@@ -87,6 +90,8 @@ def make(
 
 def _finder(kind: str, options: Options) -> tuple[Finder, dict[str, Any]]:
     """Return what finds the regions, and what decides them, for the file."""
+    if kind in ("grid", "fh") and options.sources:
+        raise UsageError(f"Regions of the kind '{kind}' are found in the images alone.", "Leave out --source.")
     if kind == "grid":
         return partial(_seen, partial(grid, cells=options.cells)), {"kind": kind, "cells": options.cells}
     if kind == "fh":

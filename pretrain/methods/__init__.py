@@ -48,6 +48,19 @@ def load(name: str) -> type[Method]:
     return found[0]
 
 
+def hold(name: str, recipe: str) -> None:
+    """Refuse a method or a recipe that does not exist, without importing the method (or torch).
+
+    Raises:
+        UsageError: There is no such method, or it has no such recipe.
+    """
+    if name not in names():
+        raise unknown("method", name, names())
+    recipes = facts(name)["recipes"]
+    if recipe not in recipes:
+        raise unknown("recipe", recipe, recipes)
+
+
 def facts(name: str) -> dict[str, Any]:
     """Return a method's paper, year, families, recipes and cost, read off its file without importing it (or torch).
 

@@ -197,6 +197,15 @@ def lightly_dino(n: Networks) -> dict[str, Any]:
     return state | {"student_head.layers.0.weight": torch.randn(4, 4), "criterion.center.center": torch.randn(4)}
 
 
+def lightly_tutorial(n: Networks) -> dict[str, Any]:
+    """By the tutorials (docs.lightly.ai/tutorials): the backbone's own state dict, here in a container."""
+    return {"resnet18_parameters": numbered(n.trunk(0))}
+
+
+def lightly_alone(n: Networks) -> dict[str, Any]:
+    return numbered(n.trunk(0))
+
+
 def lightning(n: Networks) -> dict[str, Any]:
     state = behind("model.online.", n(0)) | behind("model.target.", n(1)) | {"head.weight": torch.randn(4, 4)}
     hyper = {"arch": "resnet18", "lr": 0.3}
@@ -224,6 +233,8 @@ FILES: list[tuple[Callable[[Networks], dict[str, Any]], str, dict[str, int]]] = 
     (transformers_classifier, "transformers", {"backbone": 0}),
     (lightly, "lightly", {"backbone": 0, "momentum": 1}),
     (lightly_dino, "lightly", {"teacher": 0, "student": 1}),
+    (lightly_tutorial, "lightly", {"backbone": 0}),
+    (lightly_alone, "lightly", {"backbone": 0}),
     (lightning, "lightning", {"state_dict.model.online": 0, "state_dict.model.target": 1}),
     (detectron2, "detectron2", {"backbone": 0}),
     (simclr_v2, "simclr", {"trunk": 0}),

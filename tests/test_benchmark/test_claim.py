@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,31 @@ def test_a_lock_of_another_host_is_respected(tmp_path):
     with told, claim(tmp_path / "record.json"):
         pass
     assert lock.exists()
+
+
+def test_a_lock_that_another_host_no_longer_touches_is_taken_over(tmp_path):
+    lock = tmp_path / "record.json.lock"
+    lock.write_text(json.dumps({"pid": 1, "host": "elsewhere", "started": "1"}))
+    quarter = time.time() - 15 * 60
+    os.utime(lock, (quarter + 60, quarter + 60))
+    with pytest.raises(DensebenchError, match="process 1 on elsewhere"), claim(tmp_path / "record.json"):
+        pass
+    os.utime(lock, (quarter - 1, quarter - 1))
+    with claim(tmp_path / "record.json"):
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
+    assert not lock.exists()
+
+
+def test_a_holder_touches_its_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr("pretrain.claim._BEAT_SECONDS", 0.01)
+    lock = tmp_path / "record.json.lock"
+    with claim(tmp_path / "record.json"):
+        os.utime(lock, (0, 0))
+        end = time.monotonic() + 10
+        while lock.stat().st_mtime == 0 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert lock.stat().st_mtime > 0
+    assert not lock.exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the start of a process is not told here")

@@ -169,6 +169,9 @@ def test_an_unforeseen_error_is_one_sentence_unless_debug(capsys, monkeypatch):
         ),
         (["--seeds", "0", "--set"], ["--seeds", "0", "--set"]),
         (["--seeds", "--force"], ["--seeds", "--force"]),
+        (["--records", "a", "b,c"], ["--records", "a", "--records", "b,c"]),
+        (["--source", "a", "b", "--cells", "3"], ["--source", "a", "--source", "b", "--cells", "3"]),
+        (["--input-std", "1.5", ".5", "x"], ["--input-std", "1.5", "--input-std", ".5", "x"]),
     ],
 )
 def test_several_values_may_follow_an_option(typed, meant):
@@ -193,7 +196,7 @@ def test_listings_are_the_folders(capsys):
     folder = ROOT / "pretrain" / "methods"
     there = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
     assert [line.split()[0] for line in listed] == there
-    assert heading.split() == ["method", "paper", "arXiv", "families", "cost", "of", "an", "image", "recipes"]
+    assert heading.split() == ["name", "authors", "year", "arxiv", "families", "recipes", "cost"]
     (densecl,) = (line for line in listed if line.startswith("densecl "))
     for fact in ("Wang", "2021", "2011.09157", "resnet", "student 1 view, teacher 1", "imagenet-200e, coco-800e"):
         assert fact in densecl
@@ -203,7 +206,7 @@ def test_listings_are_the_folders(capsys):
     assert described["densecl"]["recipes"][:2] == ["imagenet-200e", "coco-800e"]
     assert described["dino"]["families"][0] == "vit"
     assert call("ls", "tasks", "--json") == 0
-    tasks = json.loads(capsys.readouterr().out)
+    tasks = [one["name"] for one in json.loads(capsys.readouterr().out)]
     assert {"voc_det_c4_24k", "voc_det_c4_24k.small", "voc_det_c4_24k.demo"} <= set(tasks)
     for kind in ("archs", "formats", "tables"):
         assert call("ls", kind) == 0

@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from benchmark.estimate import Clock, Step, in_words
+from benchmark.estimate import Clock, Step
 from benchmark.live import WAITING, Board, describe
+from pretrain.pace import in_words
 
 SEG, DET = "voc_seg_fcn_d8_20k.demo", "voc_det_c4_24k.demo"
 
@@ -151,7 +152,8 @@ def test_a_step_that_was_found_done_teaches_nothing():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.0, "5 s"), (42.0, "40 s"), (89.0, "90 s"), (100.0, "2 min"), (600.0, "10 min")]
+    ("seconds", "words"),
+    [(0.0, "5 s"), (42.0, "40 s"), (89.0, "90 s"), (100.0, "2 min"), (600.0, "10 min"), (12600.0, "3.5 h")],
 )
 def test_durations_in_words(seconds, words):
     assert in_words(seconds) == words

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark import convert, protocol, run, task
+from benchmark import beforehand, convert, protocol, run, task
 from benchmark.request import Request
 from benchmark.result import CHANGED, write
 from pretrain.errors import DensebenchError, UsageError
@@ -54,12 +54,12 @@ def test_what_a_strangers_file_does_not_say_is_stated(segmentation):
 def test_our_own_file_and_random_say_it_themselves(segmentation, tmp_path, monkeypatch):
     request = Request(Path(), arch="resnet18", stated=STATED)
     with pytest.raises(UsageError, match="no pretraining") as caught:
-        run._backbone(segmentation, "random", 0, request)
+        beforehand.check([SEG], "random", request, 1)
     assert "--method, --recipe, --pretrain-data, --epochs" in caught.value.mend
     (tmp_path / "checkpoint.safetensors").touch()
     monkeypatch.setattr(convert, "convert", lambda *_, **__: SimpleNamespace(meta={"method": "densecl"}))
     with pytest.raises(UsageError, match="says itself how it was pretrained"):
-        run._backbone(segmentation, str(tmp_path / "checkpoint.safetensors"), 0, request)
+        run._Backbones(str(tmp_path / "checkpoint.safetensors"), request)(segmentation, 0)
 
 
 def test_a_record_that_says_something_else_is_not_taken(segmentation, make_record, tmp_path):

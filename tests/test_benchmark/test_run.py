@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark import manifest
+import pretrain.backbones
+from benchmark import convert, manifest
 from benchmark.request import Request
 from benchmark.result import read_all
 from benchmark.run import run_tasks
@@ -182,6 +183,33 @@ def test_wrong_usage_is_found_before_any_work(data, tmp_path):
         run_tasks(["voc_det_c4_24k.demo"], "random", [0], request(data, tmp_path, mode="linear"))
     with pytest.raises(DensebenchError, match="does not exist"):
         run_tasks([SEG], "random", [0], request(tmp_path / "nowhere", tmp_path))
+
+
+def test_what_is_cheap_to_check_is_checked_for_all_tasks_before_any_data_is_read(tmp_path, checkpoint, monkeypatch):
+    """The data root does not even exist, and it is the second task that does not fit."""
+    both, nowhere = [SEG, "voc_det_c4_24k.demo"], tmp_path / "nowhere"
+    no_settings = {"overrides": {}, "precision": None}
+    with pytest.raises(UsageError, match="There is no architecture 'resnet5'"):
+        run_tasks(both, "random", [0], request(nowhere, tmp_path, arch="resnet5", **no_settings))
+    with pytest.raises(UsageError, match=r"voc_det_c4_24k\.demo detects on maps"):
+        run_tasks(both, "random", [0], request(nowhere, tmp_path, arch="vit_tiny_patch16", **no_settings))
+    torch.save(pretrain.backbones.build("vit_tiny_patch16", 0).state_dict(), tmp_path / "vit.pth")
+    with pytest.raises(UsageError, match=r"voc_det_c4_24k\.demo detects on maps"):  # told from the file's headers
+        run_tasks(both, str(tmp_path / "vit.pth"), [0], request(nowhere, tmp_path, arch=None, **no_settings))
+    with pytest.raises(UsageError, match="There is no checkpoint"):
+        run_tasks(both, "missing.pth", [0], request(nowhere, tmp_path, **no_settings))
+    monkeypatch.setattr("benchmark.run.world_size", lambda: 7)
+    with pytest.raises(UsageError, match="7 processes cannot share evenly"):
+        run_tasks(both, checkpoint, [0], request(nowhere, tmp_path, **no_settings))
+
+
+def test_a_file_is_certified_once_for_all_seeds(data, tmp_path, checkpoint, monkeypatch):
+    certified, convert_once = [], convert.convert
+    monkeypatch.setattr(convert, "convert", lambda *a, **k: certified.append(k["to"]) or convert_once(*a, **k))
+    first, second = run_tasks([SEG], checkpoint, [0, 1], request(data, tmp_path / "both"))
+    assert certified == ["mmseg"]
+    (alone,) = run_tasks([SEG], checkpoint, [1], request(data, tmp_path / "alone"))
+    assert alone.metrics == second.metrics != first.metrics  # the first run left the trunk as it was
 
 
 @pytest.mark.parametrize("workers", [0, 1])
