@@ -16,6 +16,7 @@ COLUMNS = [
     *("mean", "sd", "n", "gain_over_random", "rank", "fingerprint"),
     *("scale", "floor", "data", "evaluated", "precision", "partial", "changed"),
 ]
+SIBLINGS = (".small", ".demo")  # the ends of the names of tasks that are no paper's protocol
 # At the floor a number says that nothing was learned, not which backbone is better:
 LEAST_AP = 1.0  # an average precision in percent,
 LEAST_GAIN = 1.05  # a mean recall of the classes over that of predicting one class everywhere
@@ -29,7 +30,8 @@ class Conditions:
         data: The data's name: "official", or that of its specification.
         evaluated: How many test images were evaluated; None where the records do not say.
         precision: "float32" or "bfloat16".
-        partial: There were fewer images than the official set has.
+        partial: A paper's protocol had fewer images than the official set has. Its `.small` and `.demo` siblings are
+            no paper's anyhow, and are not called partial.
         changed: The task's settings that were changed, such as "schedule.iterations was set to 100".
     """
 
@@ -242,7 +244,7 @@ def _conditions(records: Sequence[Record]) -> Conditions:
         data=", ".join(sorted({str(record.data.get("name", "")) for record in records})),
         evaluated=records[0].evaluated,
         precision=", ".join(sorted({record.precision for record in records})),
-        partial=any(record.partial for record in records),
+        partial=any(record.partial and not record.task.endswith(SIBLINGS) for record in records),
         changed=tuple(sorted({change for record in records for change in record.changes})),
     )
 

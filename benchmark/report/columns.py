@@ -17,7 +17,7 @@ LEGEND = (
     "Mean ± sample standard deviation (number of fine-tuning seeds). Bold: the best mean under one protocol "
     f"and architecture. {number.FLOOR}: at the floor, an average precision below 1 or a segmentation that "
     f"finds its classes no better than one class everywhere would: too low to compare by. {number.DEVIATES}: not "
-    "the task as it stands, but on fewer images than the official set has, or with a setting changed."
+    "the task as it stands, but with a setting changed, or a paper's protocol on fewer images than the official set."
 )
 
 

@@ -197,6 +197,8 @@ def test_a_row_says_under_what_it_was_measured(make_record):
         *(200, "bfloat16", True, "schedule.iterations was set to 100", "percent")
     ]
     assert pd.isna(frame.loc["", "evaluated"]) and not frame.loc["", "partial"] and frame.loc["", "changed"] == ""
+    sibling = leaderboard([make_record(task="voc_seg_fcn_d8_20k.small", partial=True)])
+    assert not sibling["partial"].any()
     deviating = {cell.conditions.data: cell.conditions.deviates for cell in wide(records).iloc[0]}
     assert deviating == {"scenes": True, "": False}
 
