@@ -88,3 +88,14 @@ def test_a_part_of_it_and_another_unit_are_wrong_usage() -> None:
     ):
         with pytest.raises(UsageError, match=words):
             asked(mean, std, order)
+
+
+def test_a_whole_pickled_module_is_named_and_inspecting_it_fails(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    import torch
+
+    from benchmark.cli import app
+    from benchmark.shell import perform
+
+    torch.save(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)), tmp_path / "model.pth")
+    assert perform(app, ["inspect", str(tmp_path / "model.pth")]) == 1
+    assert "is a whole pickled module. Save its tensors alone: torch.save(model.state_dict()" in capsys.readouterr().out

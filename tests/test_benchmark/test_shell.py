@@ -65,7 +65,7 @@ def test_a_misspelt_method_is_told_before_torch_is_imported(monkeypatch, capsys)
     monkeypatch.setitem(sys.modules, "pretrain.train", None)
     rest = ["--images", "x", "--out", "y", "--recipe"]
     assert perform(app, ["pretrain", "dencecl", *rest, "scenes"]) == 2
-    assert perform(app, ["pretrain", "densecl", *rest, "sceens"]) == 2
+    assert perform(app, ["pretrain", "densecl", *rest, "scene"]) == 2
     said = capsys.readouterr().err
     assert "Did you mean 'densecl'?" in said and "Did you mean 'scenes'?" in said
 
