@@ -13,18 +13,23 @@ from benchmark.shell import key_values, spread
 from pretrain import backbones, methods
 from pretrain.recipe import keywords_of
 
-PAGES = Path(__file__).resolve().parents[2] / "docs" / "methods"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = DOCS / "methods"
 HEADINGS = ("## What it does", "differs from", "## Run it", "## Cost")
 
 
 def commands(text):
-    return re.findall(r"^    densebench (.+)$", text, re.MULTILINE)
+    return re.findall(r"^    (?:(?:\.venv/bin/)?densebench|torchrun .*-m benchmark) (.+)$", text, re.MULTILINE)
 
 
 def parse(line):
     """Return a command's verb and its parameters, as the command line understands them."""
-    verb, *arguments = spread(shlex.split(line))
-    return verb, typer.main.get_command(app).commands[verb].make_context(verb, arguments).params
+    verb, *arguments = spread(shlex.split(line, comments=True))
+    command = typer.main.get_command(app).commands[verb]
+    if verb == "data":
+        verb, *arguments = arguments
+        command = command.commands[verb]
+    return verb, command.make_context(verb, arguments).params
 
 
 def examine(line, name):
@@ -59,6 +64,23 @@ def test_a_page_is_whole_and_its_commands_are_understood(name):
         assert keyword in keywords_of(methods.load(name)) or keyword in ("zero_init_last",), keyword
     for linked in re.findall(r"\]\((\w+\.md)\)", text):
         assert (PAGES / linked).is_file(), linked
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in DOCS.glob("*.md"))])
+def test_the_commands_of_every_page_are_understood_and_its_links_lead_somewhere(page):
+    file = DOCS.parent / page
+    text = file.read_text(encoding="utf-8")
+    for line in commands(text):
+        parse(line)
+    for linked in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", text):
+        assert (file.parent / linked).is_file(), linked
+
+
+def test_every_verb_is_in_the_readme_or_the_docs():
+    pages = [DOCS.parent / "README.md", *DOCS.rglob("*.md")]
+    shown = {parse(line)[0] for page in pages for line in commands(page.read_text(encoding="utf-8"))}
+    verbs = typer.main.get_command(app).commands
+    assert {*verbs, *verbs["data"].commands} - {"data", "demo"} <= shown  # `make demo`
 
 
 @pytest.mark.parametrize(
