@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from benchmark.paper import IMAGES, Printed
-from benchmark.reproduce import SEEDS
+from benchmark.paper import IMAGES, SEEDS, Printed
 from benchmark.task import FOLDER
 from pretrain import methods
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pretrain.errors import DensebenchError
 
 PAPERS = Path(__file__).resolve().parent.parent / "results" / "paper"
+SEEDS = 5  # runs behind a printed number, where a paper says how many: a cell with fewer is not filled yet
 COLUMNS = [
     *("table", "task", "method", "recipe", "pretrain_data", "epochs"),
     *("architecture", "metric", "value", "source"),

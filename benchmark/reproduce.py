@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.paper import IMAGES, PAPERS, Printed, load
+from benchmark.paper import IMAGES, PAPERS, SEEDS, Printed, load
 from benchmark.report import number
 from benchmark.report.markdown import escape, render
 from benchmark.result import Record
@@ -16,7 +16,6 @@ from benchmark.stats import Summary, against_paper, summarise
 from benchmark.table import label
 from pretrain.errors import unknown
 
-SEEDS = 5  # runs behind a printed number, where a paper says how many: a cell with fewer is not filled yet
 PRECISION = "float32"  # of every task that a paper's table names
 HEADER = ["task", "pretraining", "arch", "metric", "paper", "measured (n)", "verdict", "checkpoint", "protocol"]
 

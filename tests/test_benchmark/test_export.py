@@ -12,7 +12,7 @@ import torch
 from exports import OUT, Make, ours
 from torch import Tensor
 
-from benchmark import cli, convert, outlet
+from benchmark import cli, convert, options, outlet
 from benchmark.certify import TARGETS
 from benchmark.export import export
 from benchmark.shell import perform
@@ -20,7 +20,7 @@ from pretrain.errors import DensebenchError, UsageError
 
 
 def test_the_command_line_names_every_target() -> None:
-    assert set(typing.get_args(cli.Target)) == {*TARGETS, *outlet.names()}
+    assert set(typing.get_args(options.Target)) == {*TARGETS, *outlet.names()}
     assert set(OUT) == set(outlet.names())
 
 
