@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
+
+from benchmark.typed import misfit
 
 THRESHOLD = 1e-5
 """Largest difference of two float32 feature maps, relative to their largest value, that passes as none."""
@@ -95,9 +96,8 @@ class Certificate:
         required = {name for name, one in fields.items() if one.default is one.default_factory is dataclasses.MISSING}
         if lost := required - given.keys():
             raise ValueError(f"it has no {', '.join(sorted(lost))}")
-        for name, value in given.items():
-            if not _KINDS[str(fields[name].type)](value):
-                raise ValueError(f"its {name} is not of the kind {fields[name].type}")
+        if wrong := misfit(cls, given):
+            raise ValueError(wrong)
         return cls(**given)
 
     def report(self) -> str:
@@ -128,29 +128,6 @@ class Certificate:
             apart = f"{row['max_abs']:9.1e}{row['max_rel']:9.1e}"
             lines.append(f"             {row['stage']:6}{row['weights']:8}{apart}")
         return lines
-
-
-def _is_row(row: Any) -> bool:
-    kinds = {"weights": str, "stage": str, "max_abs": float | int, "max_rel": float | int}
-    return isinstance(row, dict) and row.keys() == kinds.keys() and all(isinstance(row[k], kinds[k]) for k in kinds)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
-
-
-_KINDS: dict[str, Callable[[Any], bool]] = {
-    "str": lambda value: isinstance(value, str),
-    "str | None": lambda value: value is None or isinstance(value, str),
-    "Literal['mmdet', 'mmseg']": lambda value: value in ("mmdet", "mmseg"),
-    "int": lambda value: type(value) is int,
-    "float": lambda value: type(value) in (int, float),
-    "bool": lambda value: isinstance(value, bool),
-    "list[str]": _are_texts,
-    "list[StageParity]": lambda value: isinstance(value, list) and all(map(_is_row, value)),
-    "dict[str, Any]": lambda value: isinstance(value, dict),
-}
-"""What a value must be, by the annotation of its field."""
 
 
 def _listed(names: list[str], most: int = 6) -> str:

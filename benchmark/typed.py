@@ -5,14 +5,15 @@ from __future__ import annotations
 import reprlib
 from functools import cache
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 
 def misfit(kind: type, content: dict[str, Any]) -> str:
     """Name the first field of `content` whose value is not of the type that the class declares; empty if none is.
 
     Args:
-        kind: A class whose annotations are of `str`, `int`, `float`, `bool`, `None`, `Any`, lists and dicts of them.
+        kind: A class whose annotations are of `str`, `int`, `float`, `bool`, `None`, `Any`, `Literal`, and lists, dicts
+            and TypedDicts of them.
         content: Fields of it, as JSON gives them.
     """
     declared = _declared(kind)
@@ -30,6 +31,10 @@ def fits(value: Any, kind: Any) -> bool:
         return True
     if isinstance(kind, UnionType):
         return any(fits(value, part) for part in inner)
+    if get_origin(kind) is Literal:
+        return value in inner
+    if is_typeddict(kind):
+        return isinstance(value, dict) and value.keys() == _declared(kind).keys() and not misfit(kind, value)
     if get_origin(kind) is dict:
         return isinstance(value, dict) and all(fits(entry, inner[1]) for entry in value.values())
     if get_origin(kind) is list:

@@ -1,6 +1,7 @@
 """A data specification: what it may say, and what is refused in one sentence."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +35,15 @@ def test_what_a_specification_lacks_is_said(tmp_path, content, why):
     (tmp_path / "densebench.json").write_text(content)
     with pytest.raises(DensebenchError, match=why):
         data_spec.read(tmp_path)
+
+
+def test_a_relative_root_is_resolved(tmp_path, monkeypatch):
+    """The loader's paths and those of unreadable images are compared as text."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    monkeypatch.chdir(tmp_path)
+    for typed in ("data", "link"):
+        assert data_spec.read(Path(typed)).root == (tmp_path / "data").resolve()
 
 
 def test_a_data_root_that_is_a_file_is_said_to_be_one(tmp_path):

@@ -110,8 +110,11 @@ def test_a_target_that_exchanges_two_layers_is_found_out(
         return straight(trunk, wanted, lambda name: names.get(rename(name), rename(name)))
 
     monkeypatch.setattr(outlet.load("timm"), "named", swapped)
+    (tmp_path / "out.safetensors").write_text("what stood there")
     with pytest.raises(DensebenchError, match="read back as another network"):
         export(path, "timm", tmp_path / "out.safetensors")
+    assert (tmp_path / "out.safetensors").read_text() == "what stood there"
+    assert {one.name for one in tmp_path.iterdir()} == {path.name, "out.safetensors"}
 
 
 def test_what_a_target_cannot_compute_is_refused(

@@ -144,6 +144,22 @@ def test_an_installed_copy_has_no_tasks_and_says_where_they_are(tmp_path, monkey
         task.load("voc_det_c4_24k")
 
 
+@pytest.mark.parametrize("lost", ["precision", "schedule.batch_size", "benchmark.metrics"])
+def test_what_a_task_must_say_is_named(lost, tmp_path, monkeypatch):
+    block, _, entry = lost.rpartition(".")
+    asked = {"model", "trunk", "train_pipeline", "test_pipeline", "optimizer", "evaluator", "values"}
+    said = {**{key: {} for key in asked}, "precision": "float32", "test_batch_size": 1}
+    said["schedule"] = {"iterations": 1, "batch_size": 1, "policy": "poly"}
+    said["benchmark"] = {"kind": "depth", "data": "nyu_depth", "metrics": [], "precise_bn": 0}
+    monkeypatch.setattr(task, "FOLDER", tmp_path)
+    (tmp_path / "whole.py").write_text("".join(f"{name} = {value!r}\n" for name, value in said.items()))
+    assert task.load("whole").kind == "depth"
+    del (said[block] if block else said)[entry]
+    (tmp_path / "broken.py").write_text("".join(f"{name} = {value!r}\n" for name, value in said.items()))
+    with pytest.raises(DensebenchError, match=rf"broken\.py has no '{lost}'"):
+        task.load("broken")
+
+
 def test_no_task_names_a_backbone():
     for name in task.names():
         backbone = protocol(name)["model"]["backbone"]
