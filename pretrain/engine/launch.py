@@ -28,10 +28,10 @@ from pretrain.errors import DensebenchError
 def quiet_worker(worker_id: int) -> None:
     """Prepare a loader's worker: one thread, and Ctrl-C is the main process's business.
 
-    So is a first SIGTERM, which Slurm sends to every process; where the main process ends a worker, it sends another.
+    SIGTERM ends it, whatever the main process does on it: by one a process ends its workers, and then waits for them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 
@@ -78,6 +78,7 @@ def train(runner: Runner) -> Any:
 
     Raises:
         DensebenchError: Also one that a loader's worker raised, freed of the worker's traceback.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
     try:
         return runner.train()
@@ -86,6 +87,10 @@ def train(runner: Runner) -> Any:
         if not found:
             raise
         raise DensebenchError(sentence.strip()) from error
+    except RuntimeError:
+        if any(isinstance(hook, StateHook) and hook.interrupted for hook in runner.hooks):
+            raise KeyboardInterrupt from None  # Slurm's SIGTERM goes to the workers, too: the last saved state counts
+        raise
     finally:
         for hook in runner.hooks:
             if isinstance(hook, ProgressHook | StateHook):

@@ -44,7 +44,7 @@ class StateHook(Hook):
     def __init__(self, path: str, seconds: float | None = None) -> None:
         self.path = Path(path)
         self.seconds = float(os.environ.get("DENSEBENCH_SAVE_SECONDS", 60)) if seconds is None else seconds
-        self._interrupted = False
+        self.interrupted = False
         self._previous_handlers: dict[signal.Signals, Any] = {}
         self._saved_at = 0.0
 
@@ -61,7 +61,7 @@ class StateHook(Hook):
         """Save when it is time to, or when the user wants to stop."""
         done = runner.iter + 1
         due = time.monotonic() - self._saved_at > self.seconds
-        wish = torch.tensor([float(self._interrupted), float(due)])
+        wish = torch.tensor([float(self.interrupted), float(due)])
         all_reduce(wish, op="max")
         interrupted, due = (bool(flag) for flag in wish)
         if done < runner.max_iters and (interrupted or due):
@@ -76,9 +76,9 @@ class StateHook(Hook):
         self._previous_handlers.clear()
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._interrupted:
+        if self.interrupted:
             raise KeyboardInterrupt
-        self._interrupted = True
+        self.interrupted = True
 
     def _save(self, runner: Any, done: int) -> None:
         if is_main_process():

@@ -248,7 +248,7 @@ def _spec(root):
 
 
 def command(data, out, *more):
-    settings = [f"{key}={value}" for key, value in {**SEGMENTATION, "schedule.iterations": 30}.items()]
+    settings = [f"{key}={value}" for key, value in {**SEGMENTATION, "schedule.iterations": 8}.items()]
     return [
         *(sys.executable, "-m", "benchmark", "run", SEG, "--checkpoint", "random", "--arch", "resnet18"),
         *("--data-root", str(data), "--out", str(out), "--workers", "1", "--set", *settings, *more),
@@ -277,11 +277,11 @@ def wait_for_state(process, out, seconds=180.0):
 
 
 def test_killed_or_interrupted_runs_end_with_the_numbers_of_an_undisturbed_one(data, tmp_path):
-    """SIGKILL and Ctrl-C at a moment that timing decides, then the same command."""
+    """SIGKILL, Ctrl-C and Slurm's SIGTERM at a moment that timing decides, then the same command."""
     undisturbed = start(data, tmp_path / "whole")
     assert undisturbed.wait() == 0, undisturbed.communicate()
     (expected,) = read_all([tmp_path / "whole" / "records"])
-    for number in (signal.SIGKILL, signal.SIGINT):
+    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
         out = tmp_path / number.name
         process = start(data, out)
         wait_for_state(process, out)
