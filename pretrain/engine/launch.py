@@ -87,8 +87,9 @@ def train(runner: Runner) -> Any:
         if not found:
             raise
         raise DensebenchError(sentence.strip()) from error
-    except RuntimeError:
-        if any(isinstance(hook, StateHook) and hook.interrupted for hook in runner.hooks):
+    except RuntimeError as error:
+        interrupted = any(isinstance(hook, StateHook) and hook.interrupted for hook in runner.hooks)
+        if interrupted and "DataLoader worker" in str(error):
             raise KeyboardInterrupt from None  # Slurm's SIGTERM goes to the workers, too: the last saved state counts
         raise
     finally:

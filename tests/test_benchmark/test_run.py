@@ -263,6 +263,7 @@ def start(data, out):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where tests run in the background
     )
 
@@ -277,7 +278,7 @@ def wait_for_state(process, out, seconds=180.0):
 
 
 def test_killed_or_interrupted_runs_end_with_the_numbers_of_an_undisturbed_one(data, tmp_path):
-    """SIGKILL, Ctrl-C and Slurm's SIGTERM at a moment that timing decides, then the same command."""
+    """SIGKILL, Ctrl-C and Slurm's SIGTERM (to workers, too) when timing decides, then the same command."""
     undisturbed = start(data, tmp_path / "whole")
     assert undisturbed.wait() == 0, undisturbed.communicate()
     (expected,) = read_all([tmp_path / "whole" / "records"])
@@ -285,7 +286,7 @@ def test_killed_or_interrupted_runs_end_with_the_numbers_of_an_undisturbed_one(d
         out = tmp_path / number.name
         process = start(data, out)
         wait_for_state(process, out)
-        process.send_signal(number)
+        os.killpg(process.pid, number) if number == signal.SIGTERM else process.send_signal(number)
         said = process.communicate()[1]
         if number == signal.SIGKILL:
             assert process.returncode == -signal.SIGKILL
