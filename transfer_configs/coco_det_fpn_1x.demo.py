@@ -2,3 +2,4 @@
 _base_ = './coco_det_fpn_1x.small.py'
 values = dict(max_test_images=50)
 schedule = dict(iterations=100, milestones=[67, 89])
+precision = 'bfloat16'

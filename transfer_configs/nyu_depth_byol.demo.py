@@ -2,3 +2,4 @@
 _base_ = './nyu_depth_byol.small.py'
 values = dict(max_test_images=100)
 schedule = dict(iterations=100)
+precision = 'bfloat16'

@@ -2,3 +2,4 @@
 _base_ = './voc_det_c4_24k.small.py'
 values = dict(max_test_images=50)
 schedule = dict(iterations=80, milestones=[60, 73])
+precision = 'bfloat16'

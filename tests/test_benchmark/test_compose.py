@@ -106,14 +106,14 @@ def test_sync_norm_becomes_plain_norm_on_one_process_only():
     alone, together = composed(), composed(world_size=2)
     assert "SyncBN" not in strings(alone.config)
     assert "SyncBN" in strings(together.config)
-    assert together.config["train_dataloader"]["batch_size"] == 2
+    assert together.config["train_dataloader"]["batch_size"] == 8
     with pytest.raises(UsageError, match="3 processes"):
         composed(world_size=3)
 
 
 def test_linear_replaces_the_head_and_drops_the_auxiliary_one():
     config = composed(mode="linear").config
-    assert config["optim_wrapper"]["optimizer"]["lr"] == 0.5
+    assert config["optim_wrapper"]["optimizer"]["lr"] == 0.03
     model = config["model"]
     assert model["model"]["decode_head"]["type"] == "LinearHead"
     assert model["model"]["auxiliary_head"] is None
