@@ -14,10 +14,10 @@ from pretrain.errors import UsageError, unknown
 from pretrain.losses.dense import dense_info_nce, match
 from pretrain.losses.info_nce import info_nce
 from pretrain.method import Augment, Method, Paper, Views
-from pretrain.modules.distributed import gather, in_groups, shuffled
+from pretrain.modules.distributed import gather
 from pretrain.modules.heads import DenseHead, GlobalHead
+from pretrain.modules.momentum_contrast import MomentumContrast
 from pretrain.modules.queue import Queue
-from pretrain.modules.teacher import follow, teacher_of
 from pretrain.recipe import Recipe, for_scenes
 from pretrain.views.sample import View, twice
 
@@ -41,8 +41,7 @@ class DenseCL(Method):
         queue_size: Negative keys in each of the two queues, K.
         temperature: tau.
         ema_momentum: The teacher's momentum m.
-        batch_norm_groups: Groups of a process's batch that are normalised apart, so that ShuffleBN protects a
-            single process as well; the papers' 256 images on 8 devices are 8 groups.
+        batch_norm_groups: See `MomentumContrast`.
         image_size: Side of the views in pixels.
         crop_scale: Bounds of a crop's share of the image's area.
     """
@@ -89,17 +88,14 @@ class DenseCL(Method):
             raise unknown("matching", matching, MATCHINGS)
         if not 0 <= dense_warmup < 1:
             raise UsageError(f"dense_warmup is a share of the steps, from 0 to below 1; {dense_warmup} was given.")
-        self.encoder = _Encoder(backbone, hidden or backbone.layout.channels[-1], dimension, grid)
-        self.teacher = teacher_of(self.encoder)
-        self.queue = Queue(queue_size, dimension)
+        encoder = _Encoder(backbone, hidden or backbone.layout.channels[-1], dimension, grid)
+        self.contrast = MomentumContrast(encoder, dimension, queue_size, ema_momentum, batch_norm_groups)
         self.dense_queue = Queue(queue_size, dimension)
         self.loss_weight = loss_weight
         self.dense_warmup = dense_warmup
         self.warming_up = False
         self.matching = matching
         self.temperature = temperature
-        self.ema_momentum = ema_momentum
-        self.batch_norm_groups = batch_norm_groups
         self.augment = twice(View(image_size, crop_scale))
 
     def views(self) -> Augment:
@@ -109,19 +105,17 @@ class DenseCL(Method):
     def before_step(self, progress: float) -> None:
         """Let the teacher follow; end the warm-up when its share of the steps is over."""
         self.warming_up = progress < self.dense_warmup
-        follow(self.teacher, self.encoder, self.ema_momentum)
+        self.contrast.follow()
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return (1 - lambda) L_q + lambda L_r (Eq. 3), and both terms."""
-        query_image, key_image = views.images  # (B, 3, H, W) each
-        groups = self.batch_norm_groups
-        query, dense_query, _, query_features = in_groups(self.encoder, query_image, groups)
+        queries, keys, negatives = self.contrast(*views.images)
+        query, dense_query, _, query_features = queries
+        key, dense_key, dense_mean, key_features = keys
         with torch.no_grad():
-            key, dense_key, dense_mean, key_features = shuffled(self.teacher, key_image, groups)
             correspondence = self._match(query_features, key_features, dense_query, dense_key)
-        whole = info_nce(query, key, self.queue.keys.clone(), self.temperature)
+        whole = info_nce(query, key, negatives, self.temperature)
         dense = dense_info_nce(dense_query, dense_key, correspondence, self.dense_queue.keys.clone(), self.temperature)
-        self.queue.push(gather(key))
         self.dense_queue.push(gather(dense_mean))
         weight = 0.0 if self.warming_up else self.loss_weight
         loss = (1 - weight) * whole + weight * dense
@@ -129,7 +123,7 @@ class DenseCL(Method):
 
     def export(self) -> nn.Module:
         """Return the query encoder's backbone."""
-        return self.encoder.backbone
+        return self.contrast.export()
 
     def _match(self, features: Tensor, key_features: Tensor, dense: Tensor, key_dense: Tensor) -> Tensor:
         if self.matching == "backbone":

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 from pretrain.losses.info_nce import info_nce
 from pretrain.method import Augment, Method, Paper, Views
-from pretrain.modules.heads import Encoder, GlobalHead
-from pretrain.modules.momentum_contrast import MomentumContrast
+from pretrain.modules.heads import GlobalHead
+from pretrain.modules.momentum_contrast import MomentumContrast, UnitEncoder
 from pretrain.recipe import Recipe, for_scenes
 from pretrain.views.sample import moco_views
 
@@ -59,7 +59,7 @@ class MoCoV1(Method):
     ) -> None:
         super().__init__()
         channels = backbone.layout.channels[-1]
-        encoder = Encoder(backbone, GlobalHead(channels, dimension))  # one linear layer
+        encoder = UnitEncoder(backbone, GlobalHead(channels, dimension))  # one linear layer
         self.contrast = MomentumContrast(encoder, dimension, queue_size, ema_momentum, batch_norm_groups)
         self.temperature = temperature
         self.augment = moco_views(image_size, crop_scale)
@@ -74,9 +74,9 @@ class MoCoV1(Method):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return InfoNCE of the queries against their keys and the queue (Eq. 1)."""
-        query, key, negatives = self.contrast(*views.images)
+        (query,), (key,), negatives = self.contrast(*views.images)
         return {"loss": info_nce(query, key, negatives, self.temperature)}
 
     def export(self) -> nn.Module:
         """Return the query encoder's backbone."""
-        return self.contrast.encoder.backbone
+        return self.contrast.export()

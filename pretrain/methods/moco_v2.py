@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 from pretrain.losses.info_nce import info_nce
 from pretrain.method import Augment, Method, Paper, Views
-from pretrain.modules.heads import Encoder, GlobalHead
-from pretrain.modules.momentum_contrast import MomentumContrast
+from pretrain.modules.heads import GlobalHead
+from pretrain.modules.momentum_contrast import MomentumContrast, UnitEncoder
 from pretrain.recipe import Recipe, for_scenes
 from pretrain.views.sample import View, moco_views, twice
 
@@ -75,7 +75,7 @@ class MoCoV2(Method):
         super().__init__()
         channels = backbone.layout.channels[-1]
         hiddens = (hidden or channels,) if mlp_head else ()
-        encoder = Encoder(backbone, GlobalHead(channels, *hiddens, dimension))
+        encoder = UnitEncoder(backbone, GlobalHead(channels, *hiddens, dimension))
         self.contrast = MomentumContrast(encoder, dimension, queue_size, ema_momentum, batch_norm_groups)
         self.temperature = temperature
         views = twice(View(image_size, crop_scale))
@@ -91,9 +91,9 @@ class MoCoV2(Method):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return InfoNCE of the queries against their keys and the queue (Eq. 1 of MoCo)."""
-        query, key, negatives = self.contrast(*views.images)
+        (query,), (key,), negatives = self.contrast(*views.images)
         return {"loss": info_nce(query, key, negatives, self.temperature)}
 
     def export(self) -> nn.Module:
         """Return the query encoder's backbone."""
-        return self.contrast.encoder.backbone
+        return self.contrast.export()

@@ -15,12 +15,11 @@ from pretrain.errors import UsageError
 from pretrain.losses.info_nce import info_nce
 from pretrain.losses.region_similarity import region_info_nce
 from pretrain.method import Augment, Method, Paper, Views
-from pretrain.modules.distributed import gather, in_groups, shuffled, world
+from pretrain.modules.distributed import gather, world
 from pretrain.modules.heads import GlobalHead
+from pretrain.modules.momentum_contrast import MomentumContrast
 from pretrain.modules.pyramid import Pyramid, Straight
-from pretrain.modules.queue import Queue
 from pretrain.modules.regions import window_pooling
-from pretrain.modules.teacher import follow, teacher_of
 from pretrain.recipe import Recipe, for_scenes
 from pretrain.views.geometry import carry_windows, sliding_windows
 from pretrain.views.sample import RandomViews, View
@@ -94,13 +93,10 @@ class ReSim(Method):
         channels = backbone.layout.channels
         head = GlobalHead(channels[-1], hidden or channels[-1], dimension)
         path = Pyramid if pyramid else Straight
-        self.encoder = _Encoder(backbone, head, path(channels, region_dimension, levels))
-        self.teacher = teacher_of(self.encoder)
-        self.queue = Queue(queue_size, dimension)
+        encoder = _Encoder(backbone, head, path(channels, region_dimension, levels))
+        self.contrast = MomentumContrast(encoder, dimension, queue_size, ema_momentum, batch_norm_groups)
         self.region_weight = region_weight
         self.temperature = temperature
-        self.ema_momentum = ema_momentum
-        self.batch_norm_groups = batch_norm_groups
         # NOTE: the released code blurs before it jitters and turns grey; here, as in MoCo v2, blur comes last.
         view = View(image_size, crop_scale)
         self.augment = RandomViews((view, view), same_flip=True)
@@ -111,15 +107,12 @@ class ReSim(Method):
 
     def before_step(self, progress: float) -> None:
         """Let the teacher follow (Eq. 2 of MoCo)."""
-        follow(self.teacher, self.encoder, self.ema_momentum)
+        self.contrast.follow()
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return the whole images' InfoNCE plus the regions' at every level, and the terms."""
-        query, *query_maps = in_groups(self.encoder, views.images[0], self.batch_norm_groups)
-        with torch.no_grad():
-            key, *key_maps = shuffled(self.teacher, views.images[1], self.batch_norm_groups)
-        whole = info_nce(query, key, self.queue.keys.clone(), self.temperature)
-        self.queue.push(gather(key))
+        (query, *query_maps), (key, *key_maps), negatives = self.contrast(*views.images)
+        whole = info_nce(query, key, negatives, self.temperature)
         terms = {
             level: self._contrast(level, query_map, key_map, views)
             for level, query_map, key_map in zip(self.levels, query_maps, key_maps, strict=True)
@@ -130,7 +123,7 @@ class ReSim(Method):
 
     def export(self) -> nn.Module:
         """Return the query encoder's backbone."""
-        return self.encoder.backbone
+        return self.contrast.export()
 
     def _contrast(self, level: str, query_map: Tensor, key_map: Tensor, views: Views) -> Tensor:
         """Contrast the windows of one level; the maps are (B, D, h, w)."""

@@ -12,12 +12,21 @@ from pretrain.modules.queue import Queue
 from pretrain.modules.teacher import follow, teacher_of
 
 
+class UnitEncoder(Encoder):
+    """A backbone and the head on its last map, whose projections have length 1."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:  # type: ignore[override]
+        """Return the L2-normalised projections (B, D) of images (B, 3, H, W)."""
+        return (F.normalize(super().forward(images).float(), dim=1),)
+
+
 class MomentumContrast(nn.Module):
     """Encode queries, their keys by a slowly following teacher, and keep a queue of keys as negatives.
 
     Args:
-        encoder: Backbone and head; its output's width is `dimension`.
-        dimension: Width of the projection.
+        encoder: A `backbone` and heads. Maps images (B, 3, H, W) to L2-normalised projections (B, D), and to what else
+            its method contrasts.
+        dimension: D, the width of the projection.
         queue_size: Negative keys, K.
         ema_momentum: The teacher's momentum m.
         batch_norm_groups: Groups of a process's batch that are normalised apart, so that ShuffleBN protects a
@@ -26,7 +35,7 @@ class MomentumContrast(nn.Module):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: nn.Module,
         dimension: int,
         queue_size: int,
         ema_momentum: float,
@@ -43,20 +52,22 @@ class MomentumContrast(nn.Module):
         """Let the teacher follow (Eq. 2)."""
         follow(self.teacher, self.encoder, self.ema_momentum)
 
-    def forward(self, query_image: Tensor, key_image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return L2-normalised queries (B, D), their keys (B, D) and the negatives (K, D); the keys enter the queue.
+    def forward(self, query_image: Tensor, key_image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+        """Return what the encoder makes of the queries, the teacher of the keys, and the negatives (K, D).
+
+        The keys' projections then enter the queue.
 
         Args:
             query_image: (B, 3, H, W).
             key_image: The images' other views, likewise.
         """
-        (query,) = in_groups(lambda images: (_unit(self.encoder(images)),), query_image, self.batch_norm_groups)
+        queries = in_groups(self.encoder, query_image, self.batch_norm_groups)
         with torch.no_grad():
-            (key,) = shuffled(lambda images: (_unit(self.teacher(images)),), key_image, self.batch_norm_groups)
+            keys = shuffled(self.teacher, key_image, self.batch_norm_groups)
         negatives = self.queue.keys.clone()
-        self.queue.push(gather(key))
-        return query, key, negatives
+        self.queue.push(gather(keys[0]))
+        return queries, keys, negatives
 
-
-def _unit(projection: Tensor) -> Tensor:
-    return F.normalize(projection.float(), dim=1)
+    def export(self) -> nn.Module:
+        """Return the query encoder's backbone."""
+        return self.encoder.get_submodule("backbone")

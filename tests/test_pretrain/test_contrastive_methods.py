@@ -17,8 +17,8 @@ from pretrain.recipe import keywords_of
 def test_densecl_is_the_papers_loss_step_by_step():
     method = build("densecl", queue_size=32, loss_weight=0.3, temperature=0.15)
     views = batch(method)
-    queue, dense_queue = method.queue.keys.clone(), method.dense_queue.keys.clone()
-    student, teacher = copy.deepcopy(method.encoder), copy.deepcopy(method.teacher)
+    queue, dense_queue = method.contrast.queue.keys.clone(), method.dense_queue.keys.clone()
+    student, teacher = copy.deepcopy(method.contrast.encoder), copy.deepcopy(method.contrast.teacher)
     found = method.loss(views)
 
     f, g = student.backbone(views.images[0]), teacher.backbone(views.images[1])  # (B, C, 2, 2)
@@ -29,7 +29,7 @@ def test_densecl_is_the_papers_loss_step_by_step():
     dense = dense_info_nce(F.normalize(r, dim=2), F.normalize(t, dim=2), correspondence, dense_queue, 0.15)
     torch.testing.assert_close(found["loss"], 0.7 * whole + 0.3 * dense)
 
-    torch.testing.assert_close(method.queue.keys[:4], k)
+    torch.testing.assert_close(method.contrast.queue.keys[:4], k)
     torch.testing.assert_close(method.dense_queue.keys[:4], F.normalize(t.mean(dim=1), dim=1))
     torch.testing.assert_close(method.dense_queue.keys.norm(dim=1), torch.ones(32))
 
@@ -177,15 +177,15 @@ def test_vicregs_expander_goes_without_batch_norm_where_asked():
     assert keywords_of(methods.load("vicreg"))["expander_norm"] is True
 
 
-@pytest.mark.parametrize("name", ["densecl", "moco_v1", "moco_v2"])
+@pytest.mark.parametrize("name", ["densecl", "moco_v1", "moco_v2", "resim"])
 def test_the_teacher_follows_before_the_step(name):
     method = build(name, queue_size=32, ema_momentum=0.9)
-    whole = method if name == "densecl" else method.contrast
-    before = next(whole.teacher.parameters()).clone()
+    contrast = method.contrast
+    before = next(contrast.teacher.parameters()).clone()
     with torch.no_grad():
-        next(whole.encoder.parameters()).add_(1.0)
+        next(contrast.encoder.parameters()).add_(1.0)
     method.before_step(0.0)
-    torch.testing.assert_close(next(whole.teacher.parameters()), before + 0.1)
+    torch.testing.assert_close(next(contrast.teacher.parameters()), before + 0.1)
 
 
 def test_densecl_switches_change_what_they_name():
@@ -198,7 +198,7 @@ def test_densecl_switches_change_what_they_name():
     assert len({float(terms["loss_global"]) for terms in losses.values()}) == 1
 
     method = build("densecl", queue_size=32, grid=3)
-    _, dense, _, features = method.encoder(batch(method).images[0])
+    _, dense, _, features = method.contrast.encoder(batch(method).images[0])
     assert dense.shape == (4, 9, 128)
     assert features.shape == (4, 9, 512)
     with pytest.raises(UsageError, match="matching"):
@@ -246,7 +246,7 @@ def test_keywords_have_the_papers_defaults(name):
 
 def test_resnet50_heads_have_the_papers_widths():
     method = methods.load("densecl")(backbones.build("resnet50"), queue_size=4)
-    shapes = [tuple(layer.weight.shape) for layer in method.encoder.head.layers[::2]]
+    shapes = [tuple(layer.weight.shape) for layer in method.contrast.encoder.head.layers[::2]]
     assert shapes == [(2048, 2048), (128, 2048)]
-    shapes = [tuple(layer.weight.shape) for layer in method.encoder.dense_head.layers[::2]]
+    shapes = [tuple(layer.weight.shape) for layer in method.contrast.encoder.dense_head.layers[::2]]
     assert shapes == [(2048, 2048, 1, 1), (128, 2048, 1, 1)]

@@ -151,7 +151,8 @@ def test_the_pyramid_is_torchvisions():
 def test_resim_is_the_papers_loss_step_by_step():
     method = build(image_size=96, temperature=0.3, region_weight=0.7, hidden=32)
     views = batch(method)
-    student, teacher, queue = copy.deepcopy(method.encoder), copy.deepcopy(method.teacher), method.queue.keys.clone()
+    student, teacher = copy.deepcopy(method.contrast.encoder), copy.deepcopy(method.contrast.teacher)
+    queue = method.contrast.queue.keys.clone()
     found = method.loss(views)
     (q, *mine), (k, *its) = student(views.images[0]), teacher(views.images[1])
     whole = info_nce(q, k, queue, 0.3)
@@ -185,7 +186,7 @@ def test_resim_is_the_papers_loss_step_by_step():
         torch.testing.assert_close(found[f"loss_{level}"], expected.detach(), rtol=1e-4, atol=1e-5)
         total = total + 0.7 * expected
     torch.testing.assert_close(found["loss"], whole + total, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(method.queue.keys[:4], k)
+    torch.testing.assert_close(method.contrast.queue.keys[:4], k)
 
 
 def test_switches_change_what_they_name():
@@ -194,7 +195,7 @@ def test_switches_change_what_they_name():
     assert set(losses) == {"loss", "loss_global", "loss_c4"}
     losses["loss"].backward()
     assert all(p.grad is not None for name, p in c4.named_parameters() if "teacher" not in name)
-    assert [tuple(layer.weight.shape) for layer in c4.encoder.path.layers.values()] == [(256, 256, 3, 3)]
+    assert [tuple(layer.weight.shape) for layer in c4.contrast.encoder.path.layers.values()] == [(256, 256, 3, 3)]
     alone = build(image_size=64, region_weight=0.0)
     terms = alone.loss(batch(alone))
     torch.testing.assert_close(terms["loss"], terms["loss_global"])
@@ -205,7 +206,10 @@ def test_switches_change_what_they_name():
 def test_keywords_have_the_published_defaults():
     kind = methods.load("resim")
     method = kind(backbones.build("resnet50"), queue_size=4)
-    assert (method.temperature, method.ema_momentum, method.levels) == (0.2, 0.999, ("c4", "c3"))
+    assert (method.temperature, method.contrast.ema_momentum, method.levels) == (0.2, 0.999, ("c4", "c3"))
     assert method.windows["c4"].shape == (36, 4) and method.windows["c3"].shape == (64, 4)
-    assert [tuple(layer.weight.shape) for layer in method.encoder.head.layers[::2]] == [(2048, 2048), (128, 2048)]
+    assert [tuple(layer.weight.shape) for layer in method.contrast.encoder.head.layers[::2]] == [
+        (2048, 2048),
+        (128, 2048),
+    ]
     assert method.augment.same_flip and method.augment.views[0].crop_scale == (0.2, 1.0)
