@@ -42,7 +42,6 @@ PRECISION = "float32"  # the `.small` tasks', too: what is measured on a CPU wit
 # The scenes of the study are frozen: their generator's version and seed stand in every record's data. Recipes and
 # protocols were chosen on scenes of seed 0, so the study draws others.
 TRAIN, VAL, SCENES_SEED = 2400, 200, 1
-REAL_EPOCHS = 20  # as many as the 1,500 steps of most `scenes` recipes make over the scenes
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,10 @@ class Study:
     Attributes:
         rows: What is measured.
         tasks: Mode to tasks.
-        epochs: Passes of a pretraining over its images; None leaves it to the `scenes` recipes.
     """
 
     rows: tuple[Row, ...]
     tasks: tuple[tuple[str, tuple[str, ...]], ...]
-    epochs: int | None = None
 
     def cells(self) -> Iterator[tuple[Row, str, str, int]]:
         """Yield row, task, mode and seed of every cell, one seed of everything before the next seed."""
@@ -127,8 +124,8 @@ def studies() -> dict[str, Study]:
     return {
         "scenes": Study(spine, (("linear", probes), ("finetune", (*probes, *DETECTION)))),
         "methods": Study(with_controls(*every_method()), (("linear", (VOC, DEPTH)),)),
-        "real": Study(contrastive, (("linear", (VOC,)), ("finetune", (VOC, *DETECTION))), REAL_EPOCHS),
-        "real_methods": Study(with_controls(*chosen, *detcon), (("linear", (VOC,)), ("finetune", (VOC,))), REAL_EPOCHS),
+        "real": Study(contrastive, (("linear", (VOC,)), ("finetune", (VOC, *DETECTION)))),
+        "real_methods": Study(with_controls(*chosen, *detcon), (("linear", (VOC,)), ("finetune", (VOC,)))),
     }
 
 
@@ -142,8 +139,7 @@ def main() -> None:
     study = studies()[arguments.study]
     rows = [one for one in study.rows if arguments.row in one.named(images)]
     for one in [one for one in rows if one.trains][part - 1 :: parts]:
-        overrides = {"precision": PRECISION} | ({"epochs": str(study.epochs)} if study.epochs else {})
-        pretrained(one, images, out, root, overrides)
+        pretrained(one, images, out, root)
     chosen = [
         (one, task, mode, seed)
         for one, task, mode, seed in study.cells()
@@ -184,13 +180,14 @@ def parsed() -> argparse.Namespace:
     return arguments
 
 
-def pretrained(one: Row, images: str, out: Path, root: Path, overrides: dict[str, str]) -> None:
+def pretrained(one: Row, images: str, out: Path, root: Path) -> None:
     """Pretrain a row, and before that find its regions."""
     file = None
     if one.regions is not None:
         file = out / f"{Path(images).stem}.{one.regions}.masks"
         make(images, one.regions, file, Options(sources=annotations(root) if one.regions == "human" else ()))
     folder = one.checkpoint(images, out).parent
+    overrides = {"precision": PRECISION}
     pretrain(
         one.method, one.arch, images, "scenes", folder, overrides=overrides, seed=one.seed, workers=1, regions=file
     )

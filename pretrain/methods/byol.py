@@ -46,7 +46,7 @@ class BYOL(Method):
         "imagenet-200e": lars(SOURCE, 200, 4096, 0.3, 1e-6, method={"ema_momentum": 0.99}),
         "imagenet-100e": lars(SOURCE, 100, 4096, 0.45, 1e-6, method={"ema_momentum": 0.99}),
         "imagenet-40e": lars(SOURCE, 40, 4096, 0.45, 1e-6, method={"ema_momentum": 0.97}),
-        "scenes": for_scenes(800, hidden=1024, ema_momentum=0.98),
+        "scenes": for_scenes(320, hidden=1024, ema_momentum=0.98),
     }
 
     def __init__(

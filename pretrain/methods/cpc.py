@@ -67,7 +67,7 @@ class CPC(Method):
             weight_decay=0.0,
             schedule="constant",
         ),
-        "scenes": for_scenes(800, dimension=64, last_offset=4),
+        "scenes": for_scenes(170, image_size=80, grid=4, dimension=64, last_offset=3),
     }
 
     def __init__(

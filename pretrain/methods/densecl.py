@@ -63,7 +63,7 @@ class DenseCL(Method):
         ),
         # A queue of few batches: keys of an older teacher differ by its drift, and a short run learns that.
         # The warm-up: matches by young features follow the cell's position, which the padding gives away.
-        "scenes": for_scenes(1500, queue_size=512, ema_momentum=0.99, dense_warmup=0.3),
+        "scenes": for_scenes(480, lr=3e-4, queue_size=512, ema_momentum=0.99, dense_warmup=0.3),
     }
 
     def __init__(

@@ -45,7 +45,7 @@ class DetConB(Method):
         "imagenet-1000e": lars(SOURCE, 1000, 4096, 0.2, 1.5e-6),
         # NOTE: the released code warms up for a hundredth of the epochs, whatever its config says.
         "imagenet-200e": lars(SOURCE, 200, 4096, 0.2, 1.5e-6, warmup_epochs=2),
-        "scenes": for_scenes(800, hidden=1024, ema_momentum=0.98),
+        "scenes": for_scenes(165, image_size=96, hidden=1024, ema_momentum=0.98),
     }
 
     def __init__(

@@ -43,7 +43,7 @@ class DetConS(Method):
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "imagenet-200e": lars("SimCLR's, arXiv 2002.05709, Section 2.2", 200, 4096, 0.3, 1e-6),
-        "scenes": for_scenes(800, colour_strength=0.5),
+        "scenes": for_scenes(185, image_size=96, colour_strength=0.5),
     }
 
     def __init__(

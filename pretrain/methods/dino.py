@@ -85,7 +85,14 @@ class DINO(Method):
             method={**VANILLA, "crop_scale": (0.14, 1.0), "local_scale": (0.05, 0.14)},
         ),
         "scenes": for_scenes(
-            600, dimension=1024, hidden=512, ema_momentum=0.98, local_views=4, local_size=64, local_scale=(0.1, 0.4)
+            480,
+            image_size=128,
+            dimension=1024,
+            hidden=512,
+            ema_momentum=0.98,
+            local_views=4,
+            local_size=64,
+            local_scale=(0.1, 0.4),
         ),
     }
 

@@ -52,7 +52,7 @@ class DropPos(Method):
         "imagenet-200e": adamw(f"{SOURCE}: ViT-B", 200, 2048, 1.5e-4, 0.05, **COMMON),
         "imagenet-800e": adamw(f"{SOURCE}: ViT-B", 800, 2048, 1.5e-4, 0.05, **COMMON),
         "imagenet-800e-large": adamw(f"{SOURCE}: ViT-L", 800, 2048, 1.5e-4, 0.05, **COMMON, warmup_epochs=40),
-        "scenes": for_scenes(1500, decoder_width=256, decoder_heads=8),
+        "scenes": for_scenes(2000, image_size=128, decoder_width=256, decoder_heads=8),
     }
 
     def __init__(

@@ -42,7 +42,7 @@ class MoCoV1(Method):
             milestones=(120, 160),
         ),
         # A queue of few batches: keys of an older teacher differ by its drift alone, and a short run learns that.
-        "scenes": for_scenes(800, queue_size=512, ema_momentum=0.99, temperature=0.2),
+        "scenes": for_scenes(540, lr=3e-4, queue_size=512, ema_momentum=0.99, temperature=0.2),
     }
 
     def __init__(

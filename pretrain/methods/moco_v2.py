@@ -54,7 +54,7 @@ class MoCoV2(Method):
             lr=0.3,
         ),
         # A queue of few batches: keys of an older teacher differ by its drift alone, and a short run learns that.
-        "scenes": for_scenes(1500, queue_size=512, ema_momentum=0.99),
+        "scenes": for_scenes(540, lr=3e-4, queue_size=512, ema_momentum=0.99),
     }
 
     def __init__(

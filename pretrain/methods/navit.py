@@ -48,7 +48,7 @@ class NaViTContrast(Method):
     paper = Paper("Dehghani et al.", 2023, "2307.06304")
     cost = "student 2 views of any size, half of their patches"
     families = ("navit",)
-    recipes: ClassVar[Mapping[str, Recipe]] = {"scenes": for_scenes(1000, hidden=512)}
+    recipes: ClassVar[Mapping[str, Recipe]] = {"scenes": for_scenes(2000, image_size=128, hidden=512)}
 
     def __init__(
         self,

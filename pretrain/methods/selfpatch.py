@@ -57,7 +57,8 @@ class SelfPatch(Method):
         # NOTE: the released code's default is 300 epochs; the paper's models had 200 (alinlab/SelfPatch issue 2).
         "imagenet-200e": dino_recipe("arXiv 2206.07990; alinlab/SelfPatch main_selfpatch.py", 200, 1024),
         "scenes": for_scenes(
-            500,
+            360,
+            image_size=128,
             dimension=1024,
             patch_dimension=256,
             hidden=512,

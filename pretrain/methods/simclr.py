@@ -47,7 +47,7 @@ class SimCLR(Method):
         "imagenet-1000e": lars(SOURCE, 1000, 4096, 0.3, 1e-6),
         # The length at which others' tables compare it; they do not state a batch.
         "imagenet-200e": lars(SOURCE, 200, 4096, 0.3, 1e-6),
-        "scenes": for_scenes(800, colour_strength=0.5, temperature=0.2),
+        "scenes": for_scenes(360, colour_strength=0.5, temperature=0.2),
     }
 
     def __init__(

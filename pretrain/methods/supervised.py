@@ -11,7 +11,7 @@ from pretrain.backbones import Backbone
 from pretrain.errors import DensebenchError
 from pretrain.losses.classification import cross_entropy, sigmoid_cross_entropy
 from pretrain.method import Augment, Labels, Method, Paper, Views
-from pretrain.recipe import Recipe
+from pretrain.recipe import Recipe, for_scenes
 from pretrain.views.sample import RandomViews, View
 
 
@@ -41,15 +41,7 @@ class Supervised(Method):
             milestones=(30, 60),
             method={"crop_scale": (0.08, 1.0)},
         ),
-        "scenes": Recipe(
-            source="this project, for a CPU",
-            iterations=1600,
-            batch_size=32,
-            optimizer="adamw",
-            lr=1e-3,
-            warmup_epochs=1,
-            method={"image_size": 128},
-        ),
+        "scenes": for_scenes(640, lr=1e-3),
     }
 
     def __init__(

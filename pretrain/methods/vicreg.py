@@ -50,7 +50,7 @@ class VICReg(Method):
         # The cosine ends at a thousandth of the rate.
         "imagenet-1000e": lars(SOURCE, 1000, 2048, 0.2, 1e-6, end_lr=0.0016),
         "imagenet-100e": lars(SOURCE, 100, 512, 0.3, 1e-6, end_lr=0.0006),
-        "scenes": for_scenes(800, dimension=1024),
+        "scenes": for_scenes(340, dimension=1024),
     }
 
     def __init__(

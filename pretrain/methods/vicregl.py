@@ -80,7 +80,7 @@ class VICRegL(Method):
         "imagenet-100e": lars(SOURCE, 100, 512, 0.3, 1e-6, end_lr=0.0006),
         "imagenet-convnext-small-100e": CONVNEXT,
         "imagenet-convnext-base-400e": replace(CONVNEXT, epochs=400, batch_size=576),  # base lr 5e-4: the same rate
-        "scenes": for_scenes(800, dimension=1024, local_dimension=256, num_matches=(8, 4)),
+        "scenes": for_scenes(190, image_size=96, dimension=1024, local_dimension=256, num_matches=(4, 4)),
     }
 
     def __init__(
