@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.estimate import Clock
 from benchmark.live import Board
-from benchmark.plan import ARCH, IMAGE_SIZE, TRAIN_SCENES, VAL_SCENES, Plan
+from benchmark.plan import ARCH, TRAIN_SCENES, VAL_SCENES, Plan
 from benchmark.report import csv
 from benchmark.result import Record, read
 from benchmark.table import leaderboard
@@ -117,7 +117,7 @@ class _Demo:
         from pretrain.train import pretrain
 
         with self._step(f"pretrain {method}", f"pretraining {method}"):
-            settings = {"iterations": str(self._plan.iterations), "image_size": str(IMAGE_SIZE)}
+            settings = {"iterations": str(self._plan.iterations)}
             folder = self._plan.folder(method)
             pretrain(method, ARCH, self._plan.data, "scenes", folder, overrides=settings, progress=self._progress)
             if method == "densecl":

@@ -25,8 +25,7 @@ TASKS = (
 )
 QUICK_TASKS = TASKS[:3]
 TRAIN_SCENES, VAL_SCENES = 800, 200
-ITERATIONS, QUICK_ITERATIONS = 250, 70
-IMAGE_SIZE = 96  # of the pretraining's views, which are most of its cost
+ITERATIONS, QUICK_ITERATIONS = 250, 80
 SECONDS = {"scenes": 30.0, "iteration": 0.35, "certify": 10.0}
 TASK_SECONDS = dict(zip(TASKS, (35.0, 35.0, 30.0, 70.0, 40.0), strict=True))
 """What a step costs on two cores: the first guess of the time left."""

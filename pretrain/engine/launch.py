@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -26,12 +27,13 @@ from pretrain.errors import DensebenchError
 
 @FUNCTIONS.register_module()  # type: ignore[untyped-decorator]
 def quiet_worker(worker_id: int) -> None:
-    """Prepare a loader's worker: one thread, and Ctrl-C is the main process's business.
+    """Prepare a loader's worker: one thread; Ctrl-C and what is left to collect are the main process's business.
 
-    SIGTERM ends it, whatever the main process does on it: by one a process ends its workers, and then waits for them.
+    torch's handler of SIGTERM stays: it ends a worker, and without complaint where the main process is done with it.
+    A loader of an earlier run that the main process has not collected yet is another's here, and complains when it is.
     """
+    gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 

@@ -277,10 +277,16 @@ def wait_for_state(process, out, seconds=180.0):
     pytest.fail(f"no state was saved: {process.communicate()}")
 
 
+def finish(process):
+    """Wait for the end of a run that nobody disturbs; its loader's workers end without a word."""
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+
+
 def test_killed_or_interrupted_runs_end_with_the_numbers_of_an_undisturbed_one(data, tmp_path):
     """SIGKILL, Ctrl-C and Slurm's SIGTERM (to workers, too) when timing decides, then the same command."""
-    undisturbed = start(data, tmp_path / "whole")
-    assert undisturbed.wait() == 0, undisturbed.communicate()
+    finish(start(data, tmp_path / "whole"))
     (expected,) = read_all([tmp_path / "whole" / "records"])
     for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
         out = tmp_path / number.name
@@ -294,8 +300,7 @@ def test_killed_or_interrupted_runs_end_with_the_numbers_of_an_undisturbed_one(d
             assert process.returncode == 130, said
             assert "Traceback" not in said
         assert list(out.rglob("state.pth")) and not read_all([out / "records"])
-        resumed = start(data, out)
-        assert resumed.wait() == 0, resumed.communicate()
+        finish(start(data, out))
         (found,) = read_all([out / "records"])
         assert found.metrics == expected.metrics  # to the last bit on one machine
         assert found.key == expected.key
