@@ -16,7 +16,7 @@ class Leftover:
         self.itself = self
 
     def __del__(self):
-        with open(self.told, "a") as file:
+        with self.told.open("a") as file:
             file.write(f"{os.getpid()}\n")
 
 
