@@ -61,7 +61,7 @@ class DenseCL(Method):
             batch_size=256,
             lr=0.3,
         ),
-        # A queue of few batches: keys of an older teacher differ by its drift, and a short run learns that.
+        # A short queue and half the rate: keys of an older teacher differ by its drift, and a short run learns it.
         # The warm-up: matches by young features follow the cell's position, which the padding gives away.
         "scenes": for_scenes(480, lr=3e-4, queue_size=512, ema_momentum=0.99, dense_warmup=0.3),
     }

@@ -41,7 +41,7 @@ class MoCoV1(Method):
             schedule="step",
             milestones=(120, 160),
         ),
-        # A queue of few batches: keys of an older teacher differ by its drift alone, and a short run learns that.
+        # A short queue and half the rate: keys of an older teacher differ by its drift, and a short run learns it.
         "scenes": for_scenes(540, lr=3e-4, queue_size=512, ema_momentum=0.99, temperature=0.2),
     }
 

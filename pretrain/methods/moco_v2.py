@@ -53,7 +53,7 @@ class MoCoV2(Method):
             batch_size=256,
             lr=0.3,
         ),
-        # A queue of few batches: keys of an older teacher differ by its drift alone, and a short run learns that.
+        # A short queue and half the rate: keys of an older teacher differ by its drift, and a short run learns it.
         "scenes": for_scenes(540, lr=3e-4, queue_size=512, ema_momentum=0.99),
     }
 

@@ -59,7 +59,7 @@ class ReSim(Method):
         "imagenet-200e": IMAGENET,
         "imagenet-400e": replace(IMAGENET, epochs=400),
         "imagenet-c4-200e": replace(IMAGENET, method={"levels": ("c4",), "pyramid": False}),
-        # A queue of few batches, as in MoCo v2.
+        # Few batches in the queue and half the rate, as in MoCo v2.
         "scenes": for_scenes(220, lr=3e-4, image_size=96, queue_size=512, ema_momentum=0.99),
     }
 
