@@ -15,7 +15,7 @@ from pretrain.losses.dense import dense_info_nce, match
 from pretrain.losses.info_nce import info_nce
 from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather
-from pretrain.modules.heads import DenseHead, GlobalHead
+from pretrain.modules.heads import DenseHead, GlobalHead, Headed
 from pretrain.modules.momentum_contrast import MomentumContrast
 from pretrain.modules.queue import Queue
 from pretrain.recipe import Recipe, for_scenes
@@ -133,13 +133,11 @@ class DenseCL(Method):
         return torch.randint(key_dense.shape[1], dense.shape[:2], device=dense.device)
 
 
-class _Encoder(nn.Module):
+class _Encoder(Headed):
     """Backbone, global head and dense head; student and teacher are one each."""
 
     def __init__(self, backbone: Backbone, hidden: int, dimension: int, grid: int | None) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = GlobalHead(backbone.layout.channels[-1], hidden, dimension)
+        super().__init__(backbone, GlobalHead(backbone.layout.channels[-1], hidden, dimension))
         self.dense_head = DenseHead(backbone.layout.channels[-1], hidden, dimension)
         self.grid = grid
 

@@ -16,7 +16,7 @@ from pretrain.losses.info_nce import info_nce
 from pretrain.losses.region_similarity import region_info_nce
 from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather, world
-from pretrain.modules.heads import GlobalHead
+from pretrain.modules.heads import GlobalHead, Headed
 from pretrain.modules.momentum_contrast import MomentumContrast
 from pretrain.modules.pyramid import Pyramid, Straight
 from pretrain.modules.regions import window_pooling
@@ -149,13 +149,11 @@ class ReSim(Method):
         )
 
 
-class _Encoder(nn.Module):
+class _Encoder(Headed):
     """Backbone, global head and the regions' maps; student and teacher are one each."""
 
     def __init__(self, backbone: Backbone, head: GlobalHead, path: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
+        super().__init__(backbone, head)
         self.path = path
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -147,8 +147,8 @@ class PrototypeHead(nn.Module):
         return [*self.last.parameters(), *([] if self.lengths is None else [self.lengths])]
 
 
-class Encoder(nn.Module):
-    """A backbone and the head on its last map.
+class Headed(nn.Module):
+    """A backbone and the head on its last map; its kinds tell what they return.
 
     Args:
         backbone: The backbone.
@@ -159,6 +159,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+
+
+class Encoder(Headed):
+    """A backbone and its head, which return projections."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the projections (B, D) of images (B, 3, H, W), not normalised."""

@@ -6,24 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pretrain.backbones import Backbone
 from pretrain.modules.distributed import gather, in_groups, shuffled
+from pretrain.modules.heads import Headed
 from pretrain.modules.queue import Queue
 from pretrain.modules.teacher import follow, teacher_of
 
 
-class UnitEncoder(nn.Module):
-    """A backbone and the head on its last map, whose projections have length 1.
-
-    Args:
-        backbone: The backbone.
-        head: Maps its features (B, C, H, W) to (B, D).
-    """
-
-    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
+class UnitEncoder(Headed):
+    """A backbone and its head, whose projections have length 1."""
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
         """Return the L2-normalised projections (B, D) of images (B, 3, H, W)."""
