@@ -34,12 +34,12 @@ class ProgressHook(Hook):
         self.seconds = seconds
         self.quiet = quiet
         self._bar: Progress | None = None
+        self._start: tuple[float, int] | None = None
 
     def before_train(self, runner: Any) -> None:
         """Open the bar."""
         self.quiet = self.quiet or not is_main_process()
-        self._begin, self._pace = time.monotonic(), Pace(self.seconds)
-        self._first = runner.iter
+        self._pace = Pace(self.seconds)
         if self.quiet or not sys.stderr.isatty():
             return
         self._bar = Progress(
@@ -53,12 +53,18 @@ class ProgressHook(Hook):
         self._task = self._bar.add_task(self.title, total=runner.max_iters, completed=runner.iter, note="")
         self._bar.start()
 
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Note time and iteration of the first step: only here has a saved state been taken up."""
+        if self._start is None:
+            self._start = time.monotonic(), runner.iter
+
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Move the bar, or print a line now and then."""
-        if self.quiet:
+        if self.quiet or self._start is None:
             return
+        begin, first = self._start
         done = runner.iter + 1
-        speed = (done - self._first) / max(time.monotonic() - self._begin, 1e-9)
+        speed = (done - first) / max(time.monotonic() - begin, 1e-9)
         loss = outputs["loss"].item() if outputs and "loss" in outputs else float("nan")
         note = f"{speed * self.batch_size:.1f} images/s, loss {loss:.3f}"
         if self._bar is not None:
