@@ -28,6 +28,7 @@ from benchmark.run import run_tasks
 from benchmark.table import wide
 from pretrain import methods
 from pretrain.data import scenes
+from pretrain.errors import DensebenchError
 from pretrain.masks.make import Options, make
 from pretrain.snapshot import CHECKPOINT
 from pretrain.train import pretrain
@@ -217,4 +218,7 @@ def _lines(path: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except DensebenchError as error:
+        raise SystemExit(str(error)) from None
