@@ -18,7 +18,7 @@ benchmark = dict(
 values = dict(scale=(320, 240), crop=(228, 304), widths=(512, 256, 128, 64), max_test_images=None)
 train_pipeline = [
     dict(type='LoadImage'),
-    dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
+    dict(type='LoadDepth'),
     dict(type='Resize', scale='$scale', keep_ratio=True),
     dict(type='CentreCrop', size='$crop'),
     dict(type='RandomFlip', prob=0.5),
@@ -26,7 +26,7 @@ train_pipeline = [
     dict(type='PackSegInputs')]
 test_pipeline = [
     dict(type='LoadImage'),
-    dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
+    dict(type='LoadDepth'),
     dict(type='Resize', scale='$scale', keep_ratio=True),
     dict(type='CentreCrop', size='$crop'),
     dict(type='PackSegInputs')]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
-from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.datasets.transforms import LoadAnnotations, LoadDepthAnnotation
 from PIL import Image
 
 from pretrain.errors import DensebenchError, one_line
@@ -42,7 +44,7 @@ class LoadImage(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadLabels(LoadAnnotations):
-    """Read a segmentation label, and check that its values are classes or 255 (ignored).
+    """Read a segmentation label, and check that its values are classes or 255 (ignored); a damaged file is named.
 
     Args:
         classes: How many classes there are.
@@ -54,7 +56,8 @@ class LoadLabels(LoadAnnotations):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add `gt_seg_map`."""
-        results = super().transform(results)
+        with _naming(results["seg_map_path"]):
+            results = super().transform(results)
         label = results["gt_seg_map"]
         outside = label[(label >= self.classes) & (label != 255)]
         if outside.size:
@@ -63,6 +66,20 @@ class LoadLabels(LoadAnnotations):
                 f"0..{self.classes - 1} (255 is ignored).",
                 "Correct the label, or name the class in the data specification.",
             )
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadDepth(LoadDepthAnnotation):
+    """Read a depth label, a 16-bit PNG in millimetres, into metres; a damaged file is an error that names it."""
+
+    def __init__(self) -> None:
+        super().__init__(depth_rescale_factor=1e-3)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add `gt_depth_map`."""
+        with _naming(results["depth_map_path"]):
+            results = super().transform(results)
         return results
 
 
@@ -130,3 +147,12 @@ class PhotoDistortion(BaseTransform):
             image = np.repeat(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2)
         results["img"] = np.clip(np.rint(image * 255.0), 0, 255).astype(np.uint8)
         return results
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Name the label in what a reader says of a damaged one: OpenCV's gives nothing, or raises its own error."""
+    try:
+        yield
+    except (*UNREADABLE, AttributeError, cv2.error) as error:
+        raise DensebenchError(f"{path} is not a readable image of labels.", "Restore it.") from error
