@@ -39,7 +39,8 @@ def evaluate(
     from benchmark.request import Request
     from benchmark.run import run_tasks
 
-    return run_tasks(tasks, str(checkpoint), seeds, Request(Path(data_root), **options))
+    paths = {name: Path(options[name]) for name in ("out", "data_spec") if options.get(name) is not None}
+    return run_tasks(tasks, str(checkpoint), seeds, Request(Path(data_root), **{**options, **paths}))
 
 
 def leaderboard(records: Iterable[Record]) -> DataFrame:

@@ -162,8 +162,9 @@ class _Demo:
     def _predictions(self, record: Record) -> None:
         from benchmark.predict import predict
         from benchmark.report.predictions import draw
+        from benchmark.run import work_folder
 
-        model = self._plan.out / "work" / record.key.path(Path()).stem / "model.pth"
+        model = work_folder(self._plan.out, record.key, record.pretraining["input"]) / "model.pth"
         if model.exists():
             title = f"{record.task}: {record.method}, seed {record.seed}"
             draw(predict(model.parent, PICTURED), title, self._pictures / f"{record.task}.png")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
@@ -30,7 +29,7 @@ from pretrain.engine.precision import AutocastOptimWrapper  # noqa: F401
 from pretrain.engine.progress import ProgressHook
 from pretrain.engine.state import StateHook, unwrapped
 from pretrain.errors import DensebenchError
-from pretrain.files import replacing
+from pretrain.files import write_torch
 
 STATE = "state.pth"
 
@@ -99,8 +98,7 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
         _ = runner.test_loop  # builds the data set; pycocotools reports its reading
     metrics = runner.test()
     if job.keep_model and is_main_process():
-        with replacing(job.folder / "model.pth") as temporary:
-            torch.save(unwrapped(runner.model).state_dict(), temporary)
+        write_torch(job.folder / "model.pth", unwrapped(runner.model).state_dict())
     return {name.rpartition("/")[2]: float(value) for name, value in metrics.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,7 +47,7 @@ def check_shared(task: Task, protocol: Protocol, processes: int) -> None:
 
 
 def notes(arch: str, asked: Mapping[str, Any]) -> list[str]:
-    """Say where heads see another stride than a ResNet's.
+    """Say where heads see another stride than that of a ResNet which the protocol dilates.
 
     Args:
         arch: The architecture.
@@ -55,8 +56,11 @@ def notes(arch: str, asked: Mapping[str, Any]) -> list[str]:
     family = backbones.family(arch)
     if "dilations" not in asked or family.dilates:
         return []
-    stride = family.strides(arch)[-1]
-    return [f"{arch} is not dilated as a ResNet is: the head sees maps at stride {stride}, a ResNet's at stride 8."]
+    stride, dilated = family.strides(arch)[-1], 4 * math.prod(asked["strides"])
+    if stride == dilated:
+        return []
+    seen = f"the head sees maps at stride {stride}, a ResNet's at stride {dilated}."
+    return [f"{arch} is not dilated as a ResNet is: {seen}"]
 
 
 def values(arch: str) -> dict[str, Any]:

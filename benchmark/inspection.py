@@ -17,6 +17,7 @@ from benchmark.restated import restated
 from benchmark.source import tensor_names
 from pretrain import tensor_file
 from pretrain.errors import DensebenchError, UsageError
+from pretrain.plain import printable
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ class Inspection:
         if self.mean and self.std:
             mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
             lines.append(f"  input      {self.channel_order}, mean {mean}, std {std}")
-        lines += [f"  {name:10} {value}" for name, value in self.meta.items() if name not in ("mean", "std", "arch")]
+        said = {name: value for name, value in self.meta.items() if name not in ("mean", "std", "arch")}
+        lines += [f"  {name:10} {printable(str(value))}" for name, value in said.items()]
         if self.inert:
             lines.append(f"  not run    {', '.join(self.inert)}")
         lines += [f"  note       {note}" for note in self.notes]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from benchmark.task import Task
 from pretrain.errors import UsageError, unknown
 
+COUNTS = ("iterations", "batch_size", "test_batch_size", "max_test_images")
 MODES = ("finetune", "frozen", "linear")
 Protocol = dict[str, Any]
 
@@ -107,4 +109,27 @@ def _override(protocol: Protocol, name: str, value: Any) -> None:
         if not isinstance(value, list | tuple) or not value:
             raise UsageError(f"'{name}' is a list, such as --set '{name}={old}'; got {value!r}.")
         value = type(old)(value)
+    _hold_to_kind(name, old, value)
     block[last] = value
+
+
+def _hold_to_kind(name: str, old: Any, value: Any) -> None:
+    """Refuse a value of another kind than the protocol's own, each of a list by its first."""
+    if isinstance(old, list | tuple):
+        for entry in value if isinstance(value, list | tuple) else [value]:
+            _hold_to_kind(name, old[0], entry)
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    signed = isinstance(old, int | float) and old < 0
+    if name == "values.max_test_images" and value is None:  # all of them
+        return
+    if name.rpartition(".")[2] in COUNTS:
+        fits, wanted = number and isinstance(value, int) and value > 0, "a whole number from 1 up"
+    elif isinstance(old, bool):
+        fits, wanted = isinstance(value, bool), "True or False"
+    elif isinstance(old, int | float):
+        fits, wanted = number and (signed or value >= 0), "a number" if signed else "a number from 0 up"
+    else:
+        fits, wanted = old is None or old.startswith("$") or isinstance(value, str), "a word"
+    if not fits:
+        raise UsageError(f"'{name}' should be {wanted}; the task has {old}, and {value!r} was given.")

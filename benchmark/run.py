@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +97,17 @@ class _Backbones:
         return convert.require(backbone)
 
 
+def work_folder(out: Path, key: Key, inputs: Mapping[str, Any]) -> Path:
+    """Return where a run works; another input normalisation must not go on from its training state.
+
+    Args:
+        out: See `Request`.
+        key: The record's key.
+        inputs: The input normalisation.
+    """
+    return out / "work" / f"{key.path(out).stem}_{fingerprint(inputs)}"
+
+
 @dataclass(frozen=True)
 class _Run:
     """One task, one backbone, one seed."""
@@ -124,7 +135,7 @@ class _Run:
         with claim(key.path(records)) if is_main_process() else nullcontext():
             if known := self._known(key, records, tell):  # written while the claim was another's
                 return known
-            folder = self.request.out / "work" / key.path(records).stem
+            folder = work_folder(self.request.out, key, self._input)
             tell(Event("started", self.task.name, self.seed, steps=composed.iterations))
             begin = time.monotonic()
             measured = self._finetune(self._compose(precision, folder), folder, on_event)

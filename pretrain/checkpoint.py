@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pretrain import tensor_file
 from pretrain.contents import Contents
 from pretrain.errors import DensebenchError
-from pretrain.files import replacing
+from pretrain.files import refusals, replacing, write_torch
 from pretrain.stored import is_tensor
 
 if TYPE_CHECKING:
@@ -115,24 +115,19 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Raises:
         DensebenchError: Another suffix, or the file cannot be written; an older file is left as it was.
     """
-    import safetensors.torch
-    import torch
-
     if path.suffix not in (".safetensors", ".pth"):
         raise DensebenchError(f"{path} must end in .safetensors or .pth, not in '{path.suffix}'.")
     stored = _apart(tensors)
-    with replacing(path) as temporary:
-        try:
-            if path.suffix == ".pth":
-                with temporary.open("wb") as file:
-                    torch.save({"state_dict": stored, "meta": dict(metadata)}, file)
-            else:
-                temporary.touch()
-                mode = temporary.stat().st_mode  # as the user's umask has it; safetensors would close it to others
-                safetensors.torch.save_file(stored, temporary, {"format": "pt", **metadata})
-                temporary.chmod(mode)
-        except (RuntimeError, safetensors.SafetensorError) as error:  # how both tell that the system refused
-            raise error.__context__ if isinstance(error.__context__, OSError) else OSError(str(error)) from error
+    if path.suffix == ".pth":
+        write_torch(path, {"state_dict": stored, "meta": dict(metadata)})
+        return
+    import safetensors.torch
+
+    with replacing(path) as temporary, refusals():
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as the user's umask has it; safetensors would close it to others
+        safetensors.torch.save_file(stored, temporary, {"format": "pt", **metadata})
+        temporary.chmod(mode)
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

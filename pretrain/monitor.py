@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 
 from pretrain.data.images import Images
@@ -83,11 +84,12 @@ class UnreadableHook(Hook):
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Name the images that were skipped since the last look."""
-        if runner.rank != 0 or not self.is_due(runner):
+        if not self.is_due(runner):
             return
-        new = {str(path) for path in self.images.skipped()} - self._known
-        if new:
-            self._known |= new
+        found = all_gather_object([str(path) for path in self.images.skipped()])  # every rank skips its own
+        new = set().union(*found) - self._known
+        self._known |= new
+        if new and runner.rank == 0:
             self.file.write_text("".join(f"{path}\n" for path in sorted(self._known)), encoding="utf-8")
             warn(
                 runner,

@@ -37,8 +37,9 @@ OF_WINDOWS = Range(1, 224)  # pixels of a view of 224
 
 _NAMES = {
     COUNT: """batch_size batch_norm_groups bottleneck context_width decoder_depth decoder_heads decoder_width dimension
-        first_offset grid hidden image_size last_offset local_dimension local_size neighbourhood num_matches
-        patch_dimension positives queue_size region_dimension regions sequence_length small_size smallest_size""",
+        first_offset grid hidden image_size last_offset local_dimension local_size negative_images neighbourhood
+        num_matches patch_dimension positives queue_size region_dimension regions sequence_length small_size
+        smallest_size""",
     AMOUNT: """colour_strength context_blocks covariance_weight end_lr end_weight_decay epochs gamma invariance_weight
         iterations local_views lr milestones patch_weight region_weight sigma small_views variance_weight warmup_epochs
         weight_decay""",

@@ -80,7 +80,7 @@ def _layer(name: str) -> int | None:
     if found:
         block, stage, convnext_stage = found.groups()
         return int(stage) if stage else int(block or convnext_stage) + 1
-    return None if not in_backbone or rest.startswith("norm") else 0
+    return None if not in_backbone or rest.startswith(("norm", "head.norm")) else 0
 
 
 def schedules(recipe: Recipe, steps: int, images: int) -> list[dict[str, Any]]:

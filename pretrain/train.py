@@ -53,7 +53,7 @@ def pretrain(
     skip_unreadable: bool = False,
     regions: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-    save_seconds: float = 60.0,
+    save_seconds: float | None = None,
 ) -> Path:
     """Pretrain a backbone and return its checkpoint; the same call again resumes, or returns at once.
 
@@ -70,7 +70,7 @@ def pretrain(
         skip_unreadable: Skip images that cannot be read, and count them, instead of stopping.
         regions: The file of the images' regions (see `pretrain.masks`), for a method that reads them.
         progress: Called with the steps done and their total; the progress bar is then not shown.
-        save_seconds: A killed run loses at most this much time.
+        save_seconds: A killed run loses at most this much time; see `StateHook`.
 
     Returns:
         OUT/checkpoint.safetensors.

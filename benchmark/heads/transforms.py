@@ -79,8 +79,8 @@ class LoadDepth(LoadDepthAnnotation):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add `gt_depth_map`."""
         with _naming(results["depth_map_path"]):
-            results = super().transform(results)
-        return results
+            read: dict[str, Any] = super().transform(results)
+        return read
 
 
 @TRANSFORMS.register_module()

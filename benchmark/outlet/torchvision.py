@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from benchmark import backbones
 from benchmark.certify import Backbone
 from benchmark.intake.torchvision import NAMES
 from benchmark.networks import bare
 from benchmark.outlet import named
 from pretrain.errors import DensebenchError
-from pretrain.files import replacing
+from pretrain.files import write_torch
 
 FORMAT = "torchvision"
 SUFFIXES = (".pth",)
@@ -34,8 +32,7 @@ def write(path: Path, trunk: Backbone) -> list[str]:
     network = bare(lambda: torchvision.models.get_model(name, weights=None, **options))
     wanted = {key: one for key, one in network.state_dict().items() if not key.startswith(family.heads)}
     tensors = named(trunk, wanted, family.rename)
-    with replacing(path) as temporary:
-        torch.save(tensors, temporary)
+    write_torch(path, tensors)
     sized = "".join(f"{option}={value}" for option, value in options.items())
     heads = ", ".join(family.heads)
     return [f"Load it into torchvision.models.{name}({sized}); only the classifier ({heads}) is not in it."]

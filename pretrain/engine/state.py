@@ -17,14 +17,14 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from pretrain.errors import DensebenchError, one_line
-from pretrain.files import replacing
+from pretrain.files import write_torch
 
 
 @HOOKS.register_module()
 class StateHook(Hook):
     """Save the training state atomically, and take it up again before the first step.
 
-    The state is model (with queues and EMA teachers, which are buffers), optimizer, schedules and iteration.
+    The state is model (with its queues and EMA teachers), optimizer, schedules and iteration.
     Data and random draws are keyed by the iteration (see `sampling`) and need no state. The file holds tensors
     and plain data only.
 
@@ -88,8 +88,7 @@ class StateHook(Hook):
                 "optimizer": runner.optim_wrapper.state_dict(),
                 "schedules": [_plain(schedule.state_dict()) for schedule in runner.param_schedulers or []],
             }
-            with replacing(self.path) as temporary:
-                torch.save(state, temporary)
+            write_torch(self.path, state)
         self._saved_at = time.monotonic()
 
     def _restore(self, runner: Any) -> None:

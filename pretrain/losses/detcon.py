@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from pretrain.errors import UsageError
 from pretrain.losses.precision import in_float32
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What a region is held against; the defaults are the paper's method, the rest its ablations.
+
+    Attributes:
+        temperature: tau.
+        one_view: Take the positives from the region's own view, not from the other one, whose regions with its id are
+            then no negatives.
+        local_negatives: Count the other regions of the same image as negatives (the released loss's name).
+        negative_images: From how many images of the global batch negatives come, the region's own image and those
+            behind it; None takes all.
+
+    Raises:
+        UsageError: No negative is left.
+    """
+
+    temperature: float
+    one_view: bool = False
+    local_negatives: bool = True
+    negative_images: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse to contrast with nothing."""
+        if self.negative_images == 1 and not self.local_negatives:
+            raise UsageError(
+                "Neither the region's own image nor another one gives negatives.",
+                "Set local_negatives=True, or negative_images to 2 or more.",
+            )
 
 
 @in_float32
@@ -18,7 +50,7 @@ def contrastive_detection(
     ids: Tensor,
     other_ids: Tensor,
     own: Tensor,
-    temperature: float,
+    contrast: Contrast,
 ) -> Tensor:
     """Tell a region in the other view from all other regions of all images, in both views (Eq. 3).
 
@@ -34,28 +66,39 @@ def contrastive_detection(
         ids: The regions' ids in this view, (B, M).
         other_ids: Their ids in the other view, (B, M).
         own: Where this process's images stand in the global batch, (B,).
-        temperature: tau.
+        contrast: tau, and the ablations of the sums' bounds.
 
     Returns:
         The mean over the B M regions, a scalar.
     """
     images, count = ids.shape
-    queries = prediction.flatten(0, 1)  # (B M, D)
-    across = (queries @ other_targets.flatten(0, 1).T / temperature).view(images, count, -1, count)  # (B, M, N, M)
-    within = (queries @ own_targets.flatten(0, 1).T / temperature).view(images, count, -1, count)
     row = torch.arange(images, device=ids.device)
     same_here = ids[:, :, None] == ids[:, None]  # (B, M, M)
     same_there = ids[:, :, None] == other_ids[:, None]
-    within[row, :, own] = within[row, :, own].masked_fill(same_here, -torch.inf)
-    logits = torch.cat([across, within], dim=2).flatten(2)  # (B, M, 2 N M)
-    log_probability = across[row, :, own] - logits.logsumexp(dim=2, keepdim=True)  # (B, M, M)
-    positives = same_there.sum(dim=2)
-    loss = -(log_probability * same_there).sum(dim=2) / positives.clamp_min(1)
+    with_positives, without = other_targets, own_targets
+    positive, masked = same_there, same_here
+    if contrast.one_view:
+        with_positives, without, positive, masked = without, with_positives, masked, positive
+    queries = prediction.flatten(0, 1) / contrast.temperature  # (B M, D)
+    across = (queries @ with_positives.flatten(0, 1).T).view(images, count, -1, count)  # (B, M, N, M)
+    within = (queries @ without.flatten(0, 1).T).view(images, count, -1, count)
+    similarity = across[row, :, own]  # (B, M, M), to the image's own regions
+    if not contrast.local_negatives:
+        masked = torch.ones_like(masked)
+        across[row, :, own] = similarity.masked_fill(~positive, -torch.inf)
+    within[row, :, own] = within[row, :, own].masked_fill(masked, -torch.inf)
+    logits = torch.cat([across, within], dim=3)  # (B, M, N, 2 M)
+    if contrast.negative_images is not None:
+        steps = (torch.arange(logits.shape[2], device=own.device) - own[:, None]) % logits.shape[2]  # (B, N)
+        logits = logits.masked_fill((steps >= contrast.negative_images)[:, None, :, None], -torch.inf)
+    log_probability = similarity - logits.flatten(2).logsumexp(dim=2, keepdim=True)
+    positives = positive.sum(dim=2)
+    loss = -log_probability.masked_fill(~positive, 0).sum(dim=2) / positives.clamp_min(1)
     return (loss * (positives > 0) / same_here.sum(dim=2)).mean()
 
 
 def both_views(
-    predictions: Sequence[Tensor], targets: Sequence[Tensor], ids: Sequence[Tensor], rank: int, temperature: float
+    predictions: Sequence[Tensor], targets: Sequence[Tensor], ids: Sequence[Tensor], own: Tensor, contrast: Contrast
 ) -> Tensor:
     """Return the losses of the two views, each with the other as targets, added up.
 
@@ -63,13 +106,11 @@ def both_views(
         predictions: This process's L2-normalised predictions, (B, M, D) a view.
         targets: The global batch's L2-normalised targets, (N, M, D) a view, in the ranks' order.
         ids: The regions' ids, (B, M) a view.
-        rank: This process's number.
-        temperature: tau.
+        own: Where this process's images stand in the global batch, (B,).
+        contrast: tau, and the ablations.
     """
-    images = len(ids[0])
-    own = torch.arange(rank * images, (rank + 1) * images, device=ids[0].device)
     first, second = (
-        contrastive_detection(predictions[this], targets[this], targets[other], ids[this], ids[other], own, temperature)
+        contrastive_detection(predictions[this], targets[this], targets[other], ids[this], ids[other], own, contrast)
         for this, other in ((0, 1), (1, 0))
     )
     return first + second

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pretrain.errors import DensebenchError, one_line
 from pretrain.files import read_object
+from pretrain.masks.lookup import entry_of
 from pretrain.masks.planes import decode, from_masks
 from pretrain.unreadable import UNREADABLE
 
@@ -20,8 +21,8 @@ class Human:
 
     Args:
         annotations: Each is a folder with one `.mat` (BSDS) or `.png` file an image (labels; 0 is no region, nor is 255
-            in 8 bits), found by the image's stem, in any subfolder; or a COCO json of instances, found by the image's
-            file name. COCO files come before folders, else the first that has an image counts.
+            in 8 bits), found by the image's stem, in any subfolder; or a COCO json of instances, found by the end
+            of the image's path that it states. COCO files come before folders, else the first that has an image counts.
 
     Raises:
         DensebenchError: One is neither, or cannot be read.
@@ -47,12 +48,13 @@ class Human:
             DensebenchError: The annotation cannot be read, or has another size than the image.
         """
         height, width = image.shape[:2]
-        if path.name in self.instances:
-            source, segments = self.instances[path.name]
+        name = entry_of(path, self.instances)
+        if name is not None:
+            source, segments = self.instances[name]
             try:
                 return from_masks([decode(segment, height, width) for segment in segments])
             except ValueError as error:
-                raise DensebenchError(f"{source}: {path.name} has {error}.") from error
+                raise DensebenchError(f"{source}: {name} has {error}.") from error
         file = self.files.get(path.stem)
         if file is None:
             return None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pretrain.errors import DensebenchError
+from pretrain.masks.lookup import entry_of
 from pretrain.masks.planes import decode, from_masks
 
 
@@ -18,7 +19,7 @@ class Proposals:
     Args:
         file: JSON Lines, one image a line: {"file_name": ..., "masks": [{"size": [H, W], "counts": ...}, ...],
             "scores": [...]}. Masks are COCO's run lengths, compressed or not; they may overlap. Scores may be left
-            out where the best mask comes first.
+            out where the best mask comes first. A file name is the end of an image's path.
         most: How many are kept of an image.
 
     Raises:
@@ -45,11 +46,12 @@ class Proposals:
         Raises:
             DensebenchError: A mask is damaged, or has another size than the image.
         """
-        if path.name not in self.lines:
+        name = entry_of(path, self.lines)
+        if name is None:
             return None
         height, width = image.shape[:2]
         with self.file.open("rb") as lines:
-            lines.seek(self.lines[path.name])
+            lines.seek(self.lines[name])
             entry = json.loads(lines.readline())
         try:
             order = list(range(len(entry["masks"])))
@@ -57,7 +59,7 @@ class Proposals:
                 order.sort(key=lambda number: -float(entry["scores"][number]))
             masks = [decode(entry["masks"][number], height, width) for number in order[: self.most]]
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise DensebenchError(f"{self.file}: the proposals of {path.name} cannot be read: {error}.") from error
+            raise DensebenchError(f"{self.file}: the proposals of {name} cannot be read: {error}.") from error
         return from_masks(masks)
 
 

@@ -65,6 +65,7 @@ class BYOL(Method):
         head = GlobalHead(backbone.layout.channels[-1], hidden, dimension, norm=True, last_bias=False)
         self.encoder = Encoder(backbone, head)
         self.predictor = perceptron(dimension, hidden, dimension, norm=True, last_bias=False)
+        # NOTE: the teacher starts as a copy; the released code's is drawn on its own.
         self.teacher = teacher_of(self.encoder)
         self.ema_momentum = ema_momentum
         self.momentum_encoder = momentum_encoder

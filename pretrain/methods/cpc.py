@@ -17,7 +17,7 @@ from pretrain.errors import UsageError, unknown
 from pretrain.losses.cpc import predict_rows
 from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.context import RowContext
-from pretrain.modules.distributed import gather_with_gradient, world
+from pretrain.modules.distributed import gather_with_gradient, places
 from pretrain.recipe import Recipe, for_scenes
 from pretrain.views.patch_grid import PatchViews, patches_of
 from pretrain.views.sample import RandomViews, View
@@ -126,7 +126,7 @@ class CPC(Method):
         images = len(mosaic)
         features = self.backbone(patches_of(mosaic, self.grid)).mean(dim=(2, 3))  # (B grid grid, C)
         latents = features.view(images, self.grid, self.grid, -1).permute(0, 3, 1, 2)  # (B, C, grid, grid)
-        own = torch.arange(images, device=mosaic.device) + world()[0] * images
+        own = places(images, mosaic.device)
         terms = []
         for direction, context in self.contexts.items():
             turned = torch.rot90(latents, TURNS[direction], dims=(2, 3))

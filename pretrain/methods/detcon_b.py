@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
-from pretrain.losses.detcon import both_views
+from pretrain.losses.detcon import Contrast, both_views
 from pretrain.method import Augment, Method, Paper, Views
-from pretrain.modules.distributed import gather, world
+from pretrain.modules.distributed import gather, places
 from pretrain.modules.heads import perceptron
 from pretrain.modules.regions import RegionEncoder, each
 from pretrain.modules.teacher import cosine_momentum, follow, teacher_of
@@ -32,6 +32,9 @@ class DetConB(Method):
         dimension: Width of projection and prediction.
         hidden: Width of the hidden layers of projector and predictor.
         temperature: tau.
+        one_view: See `Contrast`, as for the next two.
+        local_negatives: Whether an image's other regions are negatives.
+        negative_images: From how many images of the batch negatives come; None takes all.
         ema_momentum: tau_base, the teacher's momentum at the start; it rises to 1 along a cosine.
         image_size: Side of the views in pixels; the paper's ablation has 224, 384 and 512.
         crop_scale: Bounds of a crop's share of the image's area.
@@ -56,6 +59,9 @@ class DetConB(Method):
         dimension: int = 256,
         hidden: int = 4096,
         temperature: float = 0.1,
+        one_view: bool = False,
+        local_negatives: bool = True,
+        negative_images: int | None = None,
         ema_momentum: float = 0.996,
         image_size: int = 224,
         crop_scale: tuple[float, float] = (0.08, 1.0),
@@ -65,8 +71,9 @@ class DetConB(Method):
         head = perceptron(backbone.layout.channels[-1], hidden, dimension, norm=True, last_bias=False)
         self.encoder = RegionEncoder(backbone, head)
         self.predictor = perceptron(dimension, hidden, dimension, norm=True, last_bias=False)
+        # NOTE: the teacher starts as a copy; the released code's is drawn on its own.
         self.teacher = teacher_of(self.encoder)
-        self.temperature = temperature
+        self.contrast = Contrast(temperature, one_view, local_negatives, negative_images)
         self.ema_momentum = ema_momentum
         self.augment = RegionViews(byol_views(image_size, crop_scale), backbone.layout.strides[-1], regions)
 
@@ -85,7 +92,8 @@ class DetConB(Method):
         predictions = [F.normalize(each(self.predictor, self.encoder(*pair)).float(), dim=2) for pair in pairs]
         with torch.no_grad():
             targets = [gather(F.normalize(self.teacher(*pair).float(), dim=2)) for pair in pairs]
-        return {"loss": both_views(predictions, targets, views.regions, world()[0], self.temperature)}
+        own = places(len(views.images[0]), views.images[0].device)
+        return {"loss": both_views(predictions, targets, views.regions, own, self.contrast)}
 
     def export(self) -> nn.Module:
         """Return the online network's backbone."""

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
-from pretrain.losses.detcon import both_views
+from pretrain.losses.detcon import Contrast, both_views
 from pretrain.method import Augment, Method, Paper, Views
-from pretrain.modules.distributed import gather_with_gradient, world
+from pretrain.modules.distributed import gather_with_gradient, places
 from pretrain.modules.heads import perceptron
 from pretrain.modules.regions import RegionEncoder
 from pretrain.recipe import Recipe, for_scenes, lars
@@ -32,6 +32,9 @@ class DetConS(Method):
         dimension: Width of the projection.
         hidden: Width of the projector's hidden layer; None takes the backbone's channels, as in SimCLR.
         temperature: tau.
+        one_view: See `Contrast`, as for the next two.
+        local_negatives: Whether an image's other regions are negatives.
+        negative_images: From how many images of the batch negatives come; None takes all.
         colour_strength: s, the strength of SimCLR's colour distortion.
         image_size: Side of the views in pixels; the paper's ablation has 224, 384 and 512.
         crop_scale: Bounds of a crop's share of the image's area.
@@ -54,6 +57,9 @@ class DetConS(Method):
         dimension: int = 128,
         hidden: int | None = None,
         temperature: float = 0.1,
+        one_view: bool = False,
+        local_negatives: bool = True,
+        negative_images: int | None = None,
         colour_strength: float = 1.0,
         image_size: int = 224,
         crop_scale: tuple[float, float] = (0.08, 1.0),
@@ -62,7 +68,7 @@ class DetConS(Method):
         channels = backbone.layout.channels[-1]
         head = perceptron(channels, hidden or channels, dimension, norm=True, last_bias=False)
         self.encoder = RegionEncoder(backbone, head)
-        self.temperature = temperature
+        self.contrast = Contrast(temperature, one_view, local_negatives, negative_images)
         views = simclr_views(image_size, crop_scale, colour_strength)
         self.augment = RegionViews(views, backbone.layout.strides[-1], regions)
 
@@ -76,7 +82,8 @@ class DetConS(Method):
         pairs = zip(views.images, views.masks, strict=True)
         projections = [F.normalize(self.encoder(*pair).float(), dim=2) for pair in pairs]  # (B, M, D) each
         targets = [gather_with_gradient(projection) for projection in projections]
-        return {"loss": both_views(projections, targets, views.regions, world()[0], self.temperature)}
+        own = places(len(views.images[0]), views.images[0].device)
+        return {"loss": both_views(projections, targets, views.regions, own, self.contrast)}
 
     def export(self) -> nn.Module:
         """Return the backbone."""

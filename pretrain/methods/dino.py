@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,24 +18,13 @@ from pretrain.modules.distributed import gather, world
 from pretrain.modules.heads import PrototypeHead, ScoreLinear
 from pretrain.modules.multi_crop import MultiCropEncoder
 from pretrain.modules.teacher import cosine_momentum, follow, linear_warmup, teacher_of
-from pretrain.recipe import Recipe, adamw, for_scenes
+from pretrain.recipe import Recipe, dino_recipe, for_scenes
 from pretrain.views.sample import dino_views
 
 SOURCE = "arXiv 2104.14294, Section 3.2; facebookresearch/dino README.md, main_dino.py"
 OBJECTIVES = ("cross-entropy", "mse")
 NORMALISATIONS = ("centre", "sinkhorn")
 VANILLA = {"freeze_last_layer": 0.01, "teacher_temperature": 0.04}
-
-
-def dino_recipe(
-    what: str, epochs: float, batch_size: int, base_lr: float = 5e-4, weight_decay: float = 0.04, **changes: Any
-) -> Recipe:
-    """Return a recipe with DINO's schedules; see `adamw`.
-
-    # NOTE: the paper does not mention the clipping of the released code.
-    """
-    common = {"end_weight_decay": 0.4, "end_lr": 1e-6, "clip_grad": 3.0, "clip_each": True}
-    return adamw(f"{SOURCE}: {what}", epochs, batch_size, base_lr, weight_decay, **{**common, **changes})
 
 
 class DINO(Method):
@@ -72,10 +61,10 @@ class DINO(Method):
     families = ("vit", "resnet", "regnet", "convnext")
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
-        "imagenet-300e": dino_recipe("ViT-S, boosted", 300, 1024, method={"unit_last_layer": False}),
-        "imagenet-100e": dino_recipe("ViT, vanilla", 100, 512, method=VANILLA),
+        "imagenet-300e": dino_recipe(f"{SOURCE}: ViT-S, boosted", 300, 1024, method={"unit_last_layer": False}),
+        "imagenet-100e": dino_recipe(f"{SOURCE}: ViT, vanilla", 100, 512, method=VANILLA),
         "imagenet-100e-resnet": dino_recipe(
-            "ResNet-50",
+            f"{SOURCE}: ResNet-50",
             100,
             512,
             0.03,
@@ -128,6 +117,8 @@ class DINO(Method):
             raise unknown("objective", objective, OBJECTIVES)
         if normalisation not in NORMALISATIONS:
             raise unknown("normalisation", normalisation, NORMALISATIONS)
+        if isinstance(backbone, ViT):
+            nn.init.trunc_normal_(backbone.cls_token, std=0.02)  # the authors'; timm's is all but 0
         head = PrototypeHead(backbone.layout.channels[-1], hidden, bottleneck, dimension, norm, unit_last_layer)
         self.student = MultiCropEncoder(backbone, head)
         self.teacher = teacher_of(self.student)

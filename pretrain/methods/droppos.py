@@ -17,7 +17,7 @@ from pretrain.modules.multi_crop import transformer
 from pretrain.modules.positions import PositionDecoder, fix_positions, xavier
 from pretrain.recipe import Recipe, adamw, for_scenes
 from pretrain.views.patches import MaskedPatches
-from pretrain.views.sample import RandomViews, View
+from pretrain.views.sample import RandomViews, colourless
 
 SOURCE = "arXiv 2309.03576; Haochen-Wang409/DropPos PRETRAIN.md, main_pretrain.py"
 COMMON: dict[str, Any] = {"betas": (0.9, 0.95), "clip_grad": 5.0, "clip_each": True}
@@ -32,7 +32,7 @@ class DropPos(Method):
         mask_ratio: gamma, the share of the patches that is hidden.
         position_mask_ratio: gamma_pos, the share of the visible patches whose position is dropped.
         position_token: What stands for a dropped position: one "learned" vector, "zeros", or the "wrong" position of
-            another dropped patch.
+            a dropped patch drawn at random, in all images alike; it can be the true one.
         sigma: Width of the position smoothing in patches, at the first step; 0 for none.
         sigma_decay: Let sigma fall to 0 along the steps.
         smoothing_as_released: Smooth on the released code's grid, which is not that of the patches.
@@ -98,8 +98,8 @@ class DropPos(Method):
         self.smoothing_as_released = smoothing_as_released
         self.attentive = attentive
         self.attention_temperature = attention_temperature
-        view = View(image_size, crop_scale, jitter_probability=0.0, grey_probability=0.0, blur_probability=0.0)
-        self.augment = MaskedPatches(RandomViews((view,)), patch, mask_ratio, position_mask_ratio)
+        views = RandomViews((colourless(image_size, crop_scale),))
+        self.augment = MaskedPatches(views, patch, mask_ratio, position_mask_ratio)
 
     def views(self) -> Augment:
         """Return one view, cropped and mirrored, with its masks."""

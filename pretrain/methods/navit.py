@@ -20,7 +20,7 @@ from pretrain.backbones.navit import NaViT
 from pretrain.errors import UsageError
 from pretrain.losses.nt_xent import nt_xent
 from pretrain.method import Augment, Collate, Method, Paper, Views
-from pretrain.modules.distributed import gather_with_gradient, world
+from pretrain.modules.distributed import gather_views, places
 from pretrain.modules.heads import perceptron
 from pretrain.modules.pooling import AttentionPooling, mean_of_each
 from pretrain.recipe import Recipe, for_scenes
@@ -100,9 +100,8 @@ class NaViTContrast(Method):
         tokens = self.backbone.encode(views.images[0], views.owner, views.row, views.column)  # (S, L, D)
         projection = self.projector(self.pooling(tokens, views.owner, 2 * count))
         z = F.normalize(projection.float(), dim=1).view(2, count, -1)
-        keys = gather_with_gradient(z.transpose(0, 1)).transpose(0, 1)
-        own = torch.arange(count, device=z.device) + world()[0] * count
-        return {"loss": nt_xent(z, keys, own, self.temperature), "filled": (views.owner >= 0).float().mean()}
+        loss = nt_xent(z, gather_views(z), places(count, z.device), self.temperature)
+        return {"loss": loss, "filled": (views.owner >= 0).float().mean()}
 
     @torch.no_grad()
     def features(self, views: Views) -> Tensor:

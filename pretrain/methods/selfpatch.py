@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.backbones.vit import ViT
+from pretrain.errors import UsageError
 from pretrain.losses.self_distillation import across_views, cross_entropy, sharpen
 from pretrain.method import Augment, Method, Paper, Views
-from pretrain.methods.dino import dino_recipe
 from pretrain.modules.centre import Centre
 from pretrain.modules.class_attention import Aggregation
 from pretrain.modules.heads import PrototypeHead
 from pretrain.modules.multi_crop import each_size, transformer
 from pretrain.modules.neighbours import most_similar, neighbours
 from pretrain.modules.teacher import cosine_momentum, follow, teacher_of
-from pretrain.recipe import Recipe, for_scenes
+from pretrain.recipe import Recipe, dino_recipe, for_scenes
 from pretrain.views.sample import dino_views
 
 
@@ -31,7 +31,7 @@ class SelfPatch(Method):
         backbone: The student's backbone, a ViT.
         patch_weight: lambda, the patch loss's weight beside DINO's.
         positives: k, the most similar neighbours that are gathered.
-        neighbourhood: Side of the square of patches they are chosen from.
+        neighbourhood: Side of the square of patches they are chosen from, odd.
         wrap_around: Let border patches have neighbours at the opposite border, as in the released code.
         dimension: K, the width of DINO's output.
         patch_dimension: The width of the patches' output.
@@ -94,6 +94,8 @@ class SelfPatch(Method):
         local_scale: tuple[float, float] = (0.05, 0.25),
     ) -> None:
         super().__init__()
+        if neighbourhood % 2 == 0 or neighbourhood < 3:
+            raise UsageError(f"neighbourhood should be an odd number from 3 up; {neighbourhood} was given.")
         vit, width = transformer(backbone, "selfpatch"), backbone.layout.channels[-1]
         heads = (PrototypeHead(width, hidden, bottleneck, size) for size in (dimension, patch_dimension))
         self.student = _Network(vit, Aggregation(width, width // 64), *heads)
@@ -130,7 +132,7 @@ class SelfPatch(Method):
         tokens = self.student.tokens(views.images)  # (B, N, D) a view
         with torch.no_grad():
             teacher_tokens = self.teacher.tokens(views.images)
-            # NOTE: the released code centres over the local views' outputs as well; DINO over the global ones'.
+            # NOTE: the released code's centre of the views as wholes takes in the local ones as well; DINO's does not.
             teacher = self.teacher.whole(teacher_tokens[:2])
             teacher_patches = each_size(self._aggregated, teacher_tokens)  # (B, N, K) a view
             targets = [sharpen(logits, self.centre.centre, self.teacher_temperature) for logits in teacher]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 from pretrain.losses.nt_xent import nt_xent
 from pretrain.method import Augment, Method, Paper, Views
-from pretrain.modules.distributed import gather_with_gradient, world
+from pretrain.modules.distributed import gather_views, places
 from pretrain.modules.heads import Encoder, GlobalHead, scaling_norm
 from pretrain.recipe import Recipe, for_scenes, lars
 from pretrain.views.sample import simclr_views
@@ -79,10 +79,8 @@ class SimCLR(Method):
         """Return NT-Xent over the global batch (Eq. 1); both views share their batch norm statistics."""
         projections = F.normalize(self.encoder(torch.cat(views.images)).float(), dim=1)  # (2 B, D)
         queries = torch.stack(projections.chunk(2))
-        keys = gather_with_gradient(queries.transpose(0, 1)).transpose(0, 1)  # (2, N, D)
-        images = queries.shape[1]
-        own = torch.arange(images, device=queries.device) + images * world()[0]
-        return {"loss": nt_xent(queries, keys, own, self.temperature)}
+        own = places(queries.shape[1], queries.device)
+        return {"loss": nt_xent(queries, gather_views(queries), own, self.temperature)}
 
     def export(self) -> nn.Module:
         """Return the backbone."""

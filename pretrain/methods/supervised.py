@@ -12,7 +12,7 @@ from pretrain.errors import DensebenchError
 from pretrain.losses.classification import cross_entropy, sigmoid_cross_entropy
 from pretrain.method import Augment, Labels, Method, Paper, Views
 from pretrain.recipe import Recipe, for_scenes
-from pretrain.views.sample import RandomViews, View
+from pretrain.views.sample import RandomViews, colourless
 
 
 class Supervised(Method):
@@ -57,8 +57,7 @@ class Supervised(Method):
         self.backbone = backbone
         self.classifier = nn.Linear(backbone.layout.channels[-1], classes)
         self.multi_label = multi_label
-        view = View(image_size, crop_scale, jitter_probability=0.0, grey_probability=0.0, blur_probability=0.0)
-        self.augment = RandomViews((view,))
+        self.augment = RandomViews((colourless(image_size, crop_scale),))
 
     @classmethod
     def data_keywords(cls, labels: Labels | None) -> dict[str, Any]:

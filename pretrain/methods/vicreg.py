@@ -47,7 +47,7 @@ class VICReg(Method):
     cost = "student 2 views"
     norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
-        # The cosine ends at a thousandth of the rate.
+        # NOTE: the cosine ends at a thousandth of the rate, as in the released code; the paper says 0.002.
         "imagenet-1000e": lars(SOURCE, 1000, 2048, 0.2, 1e-6, end_lr=0.0016),
         "imagenet-100e": lars(SOURCE, 100, 512, 0.3, 1e-6, end_lr=0.0006),
         "scenes": for_scenes(340, dimension=1024),

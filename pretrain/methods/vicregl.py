@@ -19,6 +19,7 @@ from pretrain.losses.vicreg import covariance, invariance, variance
 from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient
 from pretrain.modules.heads import perceptron
+from pretrain.modules.multi_crop import each_size
 from pretrain.modules.regions import each
 from pretrain.recipe import Recipe, for_scenes, lars
 from pretrain.views.geometry import cell_centres
@@ -136,7 +137,7 @@ class VICRegL(Method):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return alpha L_global + (1 - alpha) L_local (Section 3), and both."""
-        maps = [self.backbone(image) for image in views.images]  # (B, C, H, W) each
+        maps = self._maps(views.images)  # (B, C, H, W) each
         whole = self._weigh(self._global_terms([self.expander(one.mean(dim=(2, 3))) for one in maps]))
         features = [each(self.local_projector, one.flatten(2).transpose(1, 2)) for one in maps]  # (B, H W, D) each
         boxes = zip(views.boxes, views.flips, maps, strict=True)
@@ -148,6 +149,12 @@ class VICRegL(Method):
     def export(self) -> nn.Module:
         """Return the backbone."""
         return self.backbone
+
+    def _maps(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Encode the views, those of one size together where no batch norm would mix them."""
+        if isinstance(self.backbone, ConvNeXt):
+            return each_size(self.backbone, images)
+        return [self.backbone(image) for image in images]
 
     def _weigh(self, terms: Sequence[Tensor]) -> Tensor:
         return torch.stack([weight * term for weight, term in zip(self.weights, terms, strict=True)]).sum()

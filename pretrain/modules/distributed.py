@@ -57,6 +57,16 @@ def gather_with_gradient(tensor: Tensor) -> Tensor:
     return gathered
 
 
+def places(images: int, device: torch.device) -> Tensor:
+    """Return where this process's images stand in the global batch, (images,)."""
+    return torch.arange(images, device=device) + images * world()[0]
+
+
+def gather_views(views: Tensor) -> Tensor:
+    """Gather with gradient what every rank has of several views: (V, B, D) becomes (V, N, D)."""
+    return gather_with_gradient(views.transpose(0, 1)).transpose(0, 1)
+
+
 def shared_order(length: int, device: torch.device) -> Tensor:
     """Draw a permutation of `length` samples on the first rank and give it to all."""
     order = torch.randperm(length).to(device)

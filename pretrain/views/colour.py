@@ -81,7 +81,7 @@ class Colours:
 
         They are the kinds of the adjustments in order (-1 for none), their amounts, then grey, sigma and solarise.
         """
-        kinds, amounts = zip(*self.jitter, strict=True) if self.jitter else ((-1,) * 4, (0.0,) * 4)
+        kinds, amounts = zip(*self.jitter, *[(-1, 0.0)] * (4 - len(self.jitter)), strict=True)
         return np.array([*kinds, *amounts, self.grey, self.sigma, self.solarise], dtype=np.float32)
 
 
@@ -89,6 +89,8 @@ def draw_jitter(
     strength: tuple[float, float, float, float], generator: np.random.Generator
 ) -> tuple[tuple[int, float], ...]:
     """Draw changes of brightness, contrast, saturation and hue in random order, as torchvision's `ColorJitter` does.
+
+    What has a strength of 0 stays as it is.
 
     Args:
         strength: b, c, s, h: the first three factors are uniform in [max(0, 1 - x), 1 + x], the hue's shift
@@ -99,7 +101,9 @@ def draw_jitter(
     for kind in generator.permutation(4).tolist():
         amount = strength[kind]
         low, high = (-amount, amount) if kind == 3 else (max(0.0, 1 - amount), 1 + amount)
-        drawn.append((kind, generator.uniform(low, high)))
+        change = generator.uniform(low, high)
+        if amount:
+            drawn.append((kind, change))
     return tuple(drawn)
 
 

@@ -75,7 +75,10 @@ def crop(image: np.ndarray, box: Box, size: int, flip: bool) -> np.ndarray:
     """Cut `box` out, resize it to a square and mirror it horizontally if asked.
 
     # NOTE: shrinking averages over pixel areas (OpenCV's INTER_AREA) where torchvision filters with an
-    # antialiased triangle; enlarging is bilinear in both. The tests bound the difference.
+    antialiased triangle; enlarging is bilinear in both. The tests bound the difference.
+
+    # NOTE: MoCo, DenseCL and ReSim resize as torchvision does by default. The released SimCLR, BYOL, DetCon, VICReg,
+    VICRegL, DINO, SelfPatch and DropPos resize bicubically.
 
     Args:
         image: uint8, (H, W, 3).

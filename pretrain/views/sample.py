@@ -22,7 +22,7 @@ class View:
     The defaults are MoCo v2's "aug+" (arXiv 2003.04297), which DenseCL uses as well. The image is cropped and
     resized first, so that all else works on few pixels.
 
-    # NOTE: the released codes jitter before they mirror; the two commute.
+    # NOTE: the released MoCo v2 and DenseCL jitter before they mirror; the two commute.
 
     Attributes:
         image_size: Side of the square view in pixels.
@@ -133,6 +133,11 @@ def twice(view: View) -> RandomViews:
     return RandomViews((view, view))
 
 
+def colourless(image_size: int, crop_scale: tuple[float, float]) -> View:
+    """Return a view that is cropped and mirrored only."""
+    return View(image_size, crop_scale, jitter_probability=0.0, grey_probability=0.0, blur_probability=0.0)
+
+
 def moco_views(image_size: int, crop_scale: tuple[float, float]) -> RandomViews:
     """Return MoCo v1's two views, without blur (arXiv 1911.05722, Section 3.3).
 
@@ -175,8 +180,6 @@ def dino_views(
     """Return DINO's two global views, which are BYOL's, and its local ones (arXiv 2104.14294, Section 3.2).
 
     The blur is as many pixels wide in local views as in global ones, as in the released code.
-
-    # NOTE: the released code enlarges crops bicubically, `crop` bilinearly.
     """
     large = byol_views(image_size, crop_scale)
     small = replace(large.views[0], image_size=local_size, crop_scale=local_scale, blur_probability=0.5)

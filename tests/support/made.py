@@ -38,22 +38,28 @@ def naive_softmax(values, temperature):
     return [e / sum(exponentials) for e in exponentials]
 
 
-def naive_detection(prediction, own_targets, other_targets, ids, other_ids, temperature):
-    """DetCon, Eq. 3, region by region."""
+def naive_detection(
+    prediction, own_targets, other_targets, ids, other_ids, temperature, one_view=False, local=True, images=None
+):
+    """DetCon, Eq. 3, region by region, and its ablations."""
     total, count = 0.0, 0
-    for b, regions in enumerate(prediction):
-        for m, q in enumerate(regions):
+    batch, drawn = ids.shape
+    for b in range(batch):
+        for m in range(drawn):
             count += 1
             mine = int(ids[b, m])
-            denominator = 0.0
-            for image in range(len(prediction)):
-                for n in range(ids.shape[1]):
-                    denominator += math.exp(dot(q, other_targets[image, n]) / temperature)
-                    if image != b or int(ids[b, n]) != mine:
-                        denominator += math.exp(dot(q, own_targets[image, n]) / temperature)
-            positives = [n for n in range(ids.shape[1]) if int(other_ids[b, n]) == mine]
+            denominator, positives = 0.0, []
+            for image in [(b + step) % batch for step in range(images or batch)]:
+                for targets, theirs, here in ((own_targets, ids, True), (other_targets, other_ids, False)):
+                    for n in range(drawn):
+                        similarity = dot(prediction[b, m], targets[image, n]) / temperature
+                        same = image == b and int(theirs[b, n]) == mine
+                        if same and here == one_view:
+                            positives.append(similarity)
+                        elif same or (image == b and not local):
+                            continue
+                        denominator += math.exp(similarity)
             if positives:
-                logs = [dot(q, other_targets[b, n]) / temperature - math.log(denominator) for n in positives]
                 times = sum(int(one) == mine for one in ids[b])
-                total -= sum(logs) / len(positives) / times
+                total -= sum(one - math.log(denominator) for one in positives) / len(positives) / times
     return total / count

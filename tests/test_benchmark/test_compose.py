@@ -159,6 +159,33 @@ def test_a_list_is_set_whole():
         composed(overrides={"optimizer": 3})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("schedule.batch_size", "abc", "a whole number from 1 up; the task has"),
+        ("schedule.iterations", 0, "a whole number from 1 up"),
+        ("schedule.iterations", 1.5, "a whole number from 1 up"),
+        ("optimizer.lr", "abc", "a number from 0 up"),
+        ("optimizer.lr", -0.1, "a number from 0 up"),
+        ("optimizer.lr", float("nan"), "a number from 0 up"),
+        ("optimizer.type", 3, "a word"),
+        ("values.crop", [96, "wide"], "a number from 0 up"),
+        ("values.align_corners", 1, "True or False"),
+        ("values.max_test_images", 0, "a whole number from 1 up"),
+    ],
+)
+def test_values_of_another_kind_are_refused(name, value, said):
+    with pytest.raises(UsageError, match=said):
+        composed(overrides={name: value})
+
+
+def test_values_of_the_right_kind_are_taken():
+    composed(overrides={"values.max_test_images": None})
+    composed(overrides={"optimizer.weight_decay": 0, "optimizer.momentum": 1})
+    signed = {"model.train_cfg.rpn.sampler.neg_pos_ub": 3, "model.train_cfg.rpn.allowed_border": -1}
+    composed("voc_det_c4_24k", overrides=signed)
+
+
 def test_schedules():
     step = compose.param_schedulers(task.load("voc_det_c4_24k").protocol["schedule"])
     assert [one["type"] for one in step] == ["LinearLR", "MultiStepLR"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import json
@@ -49,6 +50,9 @@ def test_our_own_file_shows_its_meta(tmp_path: Path, trained_looking: Make) -> N
     found = inspect(tmp_path / "ours.safetensors")
     assert (found.format, found.mean, found.meta["method"]) == ("densebench", (1.0, 2.0, 3.0), "densecl")
     assert "densecl" in found.report()
+    escape = dataclasses.replace(meta, data="x\x1b]0;title\x07\x1b[31m")
+    checkpoint.save(tmp_path / "ours.safetensors", trunk, escape)
+    assert inspect(tmp_path / "ours.safetensors").report().replace("\n", "").isprintable()
 
 
 def test_unknown_names_are_shown_with_the_reason(tmp_path: Path, trained_looking: Make) -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+import benchmark
 import pretrain.backbones
 from benchmark import convert, manifest
 from benchmark.request import Request
@@ -120,21 +121,37 @@ def test_a_linear_probe_is_whitened_by_training_images(data, tmp_path, checkpoin
     assert torch.linalg.eigvalsh(matrix.double()).min() > 0
 
 
+def full_disk(*args, **keywords):
+    raise DensebenchError("No space left.")
+
+
 def test_a_finished_training_is_kept_until_its_record_is_written(data, tmp_path, monkeypatch):
     """A full disk, say: nothing that was computed is lost."""
-
-    def full(*args, **keywords):
-        raise DensebenchError("No space left.")
-
     monkeypatch.setenv("DENSEBENCH_SAVE_SECONDS", "0")
     with monkeypatch.context() as broken, pytest.raises(DensebenchError, match="No space left"):
-        broken.setattr("benchmark.run.write", full)
+        broken.setattr("benchmark.run.write", full_disk)
         run_tasks([SEG], "random", [0], request(data, tmp_path))
     assert list((tmp_path / "work").rglob("state.pth"))
     (record,) = run_tasks([SEG], "random", [0], request(data, tmp_path))
     assert not list((tmp_path / "work").rglob("state.pth"))
     (undisturbed,) = run_tasks([SEG], "random", [0], request(data, tmp_path / "other"))
     assert record.metrics == undisturbed.metrics
+
+
+def test_another_input_normalisation_does_not_go_on_from_an_old_state(data, tmp_path, trained_looking, monkeypatch):
+    """Whose weights were trained on other inputs, and whose file cannot tell."""
+    torch.save(trained_looking("resnet18"), tmp_path / "theirs.pth")
+    inputs = {"mean": (120.0, 120.0, 120.0), "std": (60.0, 60.0, 60.0), "channel_order": "RGB"}
+
+    def measured(out, **inputs):
+        return run_tasks([SEG], str(tmp_path / "theirs.pth"), [0], request(data, tmp_path / out, inputs=inputs))[0]
+
+    with monkeypatch.context() as broken, pytest.raises(DensebenchError, match="No space left"):
+        broken.setenv("DENSEBENCH_SAVE_SECONDS", "0")
+        broken.setattr("benchmark.run.write", full_disk)
+        measured("out")
+    assert measured("out", **inputs).metrics == measured("undisturbed", **inputs).metrics
+    assert list((tmp_path / "out" / "work").rglob("state.pth"))  # of the other inputs, which can still go on
 
 
 def test_another_input_normalisation_is_not_answered_with_an_old_number(data, tmp_path, checkpoint):
@@ -147,6 +164,18 @@ def test_another_input_normalisation_is_not_answered_with_an_old_number(data, tm
     assert "--force" in refused.value.mend
     again = run_tasks([SEG], checkpoint, [0], request(data, tmp_path / "out", force=True))
     assert again[0].metrics == record.metrics
+
+
+def test_the_functions_take_paths_as_texts(data, tmp_path):
+    how = {"arch": "resnet18", "workers": 0, "overrides": SEGMENTATION}
+    spec = tmp_path / "spec.json"
+    spec.write_text((data / "densebench.json").read_text())
+    records = benchmark.evaluate(
+        "random", [SEG], data_root=str(data), out=str(tmp_path / "out"), data_spec=str(spec), **how
+    )
+    table = benchmark.leaderboard(records)
+    assert list((tmp_path / "out" / "records").glob("*.json"))
+    assert set(table.task) == {SEG} and records[0].metrics["mIoU"] in list(table["mean"])
 
 
 def test_precision_can_be_set_like_any_other_setting(data, tmp_path):

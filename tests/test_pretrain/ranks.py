@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pretrain import backbones, methods
 from pretrain.engine import launch
 from pretrain.method import Sample
-from pretrain.methods import detcon_s, simclr
+from pretrain.methods import detcon_s
 from pretrain.modules import distributed
 from pretrain.recipe import keywords_of
 from pretrain.train import pretrain
@@ -135,7 +135,7 @@ def main(out):
         distributed.unshuffle = lambda keys, order: keys
         found["not unshuffled"] = train("moco_v2", rank, ranks)
         distributed.unshuffle = unshuffle
-        simclr.gather_with_gradient = detcon_s.gather_with_gradient = distributed.gather
+        distributed.gather_with_gradient = detcon_s.gather_with_gradient = distributed.gather
         found["gathered without gradient"] = {name: train(name, rank, ranks) for name in ("simclr", "detcon_s")}
         found["checkpoint"] = str(whole_run(Path(out).with_suffix("")))
     if rank == 0:

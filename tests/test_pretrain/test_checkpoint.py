@@ -129,8 +129,9 @@ def test_full_disk_leaves_the_old_file(tmp_path: Path, suffix: str, monkeypatch:
     leaves_the_old_file(path)
 
 
-def test_a_write_that_the_system_cuts_short_leaves_the_old_file(tmp_path: Path) -> None:
-    path = saved(tmp_path)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_write_that_the_system_cuts_short_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
+    path = saved(tmp_path, suffix)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from pretrain.errors import DensebenchError
 from pretrain.masks.felzenszwalb import felzenszwalb
 from pretrain.masks.grid import grid
 from pretrain.masks.human import Human
+from pretrain.masks.lookup import entry_of
 from pretrain.masks.planes import from_masks
 from pretrain.masks.proposals import Proposals
 
@@ -84,12 +86,18 @@ def test_people_drew_on_bsds(tmp_path):
     assert np.array_equal(planes[1] == 3, second == 2)
     assert Human([tmp_path])(tmp_path / "43.jpg", IMAGE) is None
     with pytest.raises(DensebenchError, match=r"42\.mat has 20x30 pixels, but 42\.jpg has 20x20"):
-        from pathlib import Path
-
         Human([tmp_path])(Path("42.jpg"), IMAGE[:, :20])
     (tmp_path / "train" / "42.mat").write_bytes(b"MATLAB 5.0 MAT-file, and then nothing")
     with pytest.raises(DensebenchError, match=r"42\.mat is not a segmentation of BSDS"):
         Human([tmp_path])(tmp_path / "42.jpg", IMAGE)
+
+
+def test_annotations_state_as_many_folders_of_an_image_as_they_like():
+    names = ("7.jpg", "a/7.jpg", "train/b/8.jpg")
+    assert entry_of(Path("/data/train/a/7.jpg"), names) == "a/7.jpg"
+    assert entry_of(Path("/data/train/b/7.jpg"), names) == "7.jpg"
+    assert entry_of(Path("train/b/8.jpg"), names) == "train/b/8.jpg"
+    assert entry_of(Path("/data/b/8.jpg"), names) is None and entry_of(Path("/data/17.jpg"), names) is None
 
 
 def coco_file(folder, segmentations):

@@ -96,7 +96,7 @@ def test_the_weight_decay_can_rise_from_zero_where_there_is_any():
         np.testing.assert_array_equal(rates(never, 40, 100, "weight_decay"), 0)
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "regnety_004", "vit_tiny_patch16"])
+@pytest.mark.parametrize("arch", ["resnet18", "regnety_004", "vit_tiny_patch16", "convnext_tiny"])
 def test_the_rate_falls_from_layer_to_layer(arch):
     model = torch.nn.ModuleDict({"backbone": backbones.build(arch), "head": torch.nn.Linear(3, 2)})
     recipe = Recipe("test", epochs=1, optimizer="adamw", lr=1.0, layer_decay=0.5, decay_all=False)
@@ -105,10 +105,15 @@ def test_the_rate_falls_from_layer_to_layer(arch):
     names = {"resnet18": ["conv1.weight", "layer1.0.bn1.bias", "layer4.1.conv2.weight"]}
     names["vit_tiny_patch16"] = ["pos_embed", "blocks.0.attn.qkv.weight", "blocks.11.mlp.fc2.bias"]
     names["regnety_004"] = ["stem.conv.weight", "s1.b1.conv1.bn.bias", "s4.b6.se.fc2.weight"]
-    layers = {"resnet18": (0, 1, 4), "regnety_004": (0, 1, 4), "vit_tiny_patch16": (0, 1, 12)}[arch]
+    names["convnext_tiny"] = ["stem.0.weight", "stages.0.blocks.0.norm.bias", "stages.3.blocks.2.mlp.fc2.weight"]
+    parameters = dict(model["backbone"].named_parameters())
+    layers = (0, 1, 12) if arch.startswith("vit") else (0, 1, 4)
     for name, layer in zip(names[arch], layers, strict=True):
-        assert found[id(model["backbone"].get_parameter(name))] == 0.5 ** (layers[-1] + 1 - layer), name
+        assert found[id(parameters[name])] == 0.5 ** (layers[-1] + 1 - layer), name
     assert found[id(model["head"].weight)] == 1.0
+    last_norms = [p for name, p in parameters.items() if name in ("norm.bias", "head.norm.bias")]
+    assert [found[id(parameter)] for parameter in last_norms] == [1.0] * len(last_norms)
+    assert bool(last_norms) == arch.startswith(("vit", "convnext"))
     assert len(found) == len(list(model.parameters()))
     alike = optimizer(model, replace(recipe, layer_decay=1.0))["optimizer"].param_groups
     assert [group["lr"] for group in alike] == [1.0, 1.0]

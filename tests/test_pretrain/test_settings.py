@@ -18,6 +18,8 @@ def test_a_run_of_an_older_version_goes_on_under_fields_that_came_later(tmp_path
     del stored["recipe"]["end_lr"], stored["recipe"]["decay_all"]
     file.write_text(json.dumps(stored))
     Settings("densecl", "resnet18", "scenes", chosen, "scenes", 10, 0).claim(tmp_path)
+    reworded = replace(chosen, source="the paper, Table 1")
+    Settings("densecl", "resnet18", "scenes", reworded, "scenes", 10, 0).claim(tmp_path)
     changed = replace(chosen, end_lr=0.1)
     with pytest.raises(UsageError, match=r"recipe\.end_lr is 0\.0 there and 0\.1 here"):
         Settings("densecl", "resnet18", "scenes", changed, "scenes", 10, 0).claim(tmp_path)

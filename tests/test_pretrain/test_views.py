@@ -155,6 +155,13 @@ def test_colours_are_torchvisions(ours, theirs, amounts, tolerance):
         assert np.abs(found - expected).mean() < 1.5
 
 
+def test_what_has_no_strength_is_not_adjusted():
+    generator = np.random.default_rng(0)
+    assert colour.draw_jitter((0.0, 0.0, 0.0, 0.0), generator) == ()
+    assert sorted(kind for kind, _ in colour.draw_jitter((0.4, 0.0, 0.4, 0.0), generator)) == [0, 2]
+    np.testing.assert_array_equal(colour.Colours(((1, 0.5),)).encoded(), [1, -1, -1, -1, 0.5, 0, 0, 0, 0, 0, 0])
+
+
 def test_greyscale_is_torchvisions():
     image = photograph(seed=4)
     expected = np.asarray(peer.to_grayscale(Image.fromarray(image), 3), dtype=int)
