@@ -1,4 +1,8 @@
-"""Colour JPEGs, decoded to the same bits as by Pillow, in half its time."""
+"""Colour JPEGs, decoded to the same bits as by Pillow, in two thirds of its time.
+
+There is no decoding at a reduced scale for small crops: undoing the entropy code is most of the cost. Of VOC2012's
+images (500 x 375) one takes 1.2 ms whole, and by Pillow's `draft` 1.0 ms at half the side and 0.9 ms at an eighth.
+"""
 
 from __future__ import annotations
 

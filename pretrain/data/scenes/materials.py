@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -230,9 +230,3 @@ def fabric(rng: Generator, bank: Bank) -> Material:
         return mix(base, stripe, first) * (fold * (0.6 + 0.7 * thread))
 
     return Material(albedo, 0.04, 5)
-
-
-MATERIALS: Mapping[str, Callable[[Generator, Bank], Material]] = {
-    "rock": rock, "planks": planks, "metal": painted_metal, "bark": bark, "plastic": plastic,
-    "rubber": rubber, "ceramic": ceramic, "straw": straw, "leaves": leaves, "fabric": fabric,
-}  # fmt: skip
