@@ -50,7 +50,7 @@ def check_machine():
     if not any(shutil.which(name) for name in (os.environ.get("CXX") or "c++", "g++", "clang++")):
         stop("A C++ compiler is needed for MMCV's operators. On Debian and Ubuntu: apt install g++")
     free = shutil.disk_usage(ROOT).free / 2**30
-    if free < DISK_GB and not STAMP.exists():
+    if free < DISK_GB and not VENV.exists():  # an interrupted setup has taken its part of them, most in uv's cache
         stop(f"about {DISK_GB} GB of free disk are needed, and {ROOT} has {free:.1f} GB.")
 
 

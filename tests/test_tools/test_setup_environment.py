@@ -56,6 +56,12 @@ def test_every_lack_has_its_sentence(setup, monkeypatch, tmp_path):
     stops("apt install python3-dev")
 
 
+def test_an_interrupted_setup_goes_on_with_the_disk_it_has_filled(setup, monkeypatch):
+    monkeypatch.setattr(setup.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**30))
+    setup.VENV.mkdir()
+    setup.check_machine()
+
+
 def test_the_stamp_follows_lock_and_metadata(setup, tmp_path):
     before = setup.wanted()
     assert setup.wanted() == before
