@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,11 +17,7 @@ from benchmark import data_spec
 from pretrain.cores import cores
 from pretrain.errors import DensebenchError
 
-BASE = ("pandas", "rich", "typer")
-RUN = (
-    *("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pycocotools", "safetensors"),
-    *("onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "onedl-mmsegmentation", "onedl-mmpretrain"),
-)
+USES = {"": "tables", "run": "pretraining and fine-tuning (tables work without)"}  # by setup.cfg's extras
 SET_UP = "run `make setup` in the clone"
 NEEDED_GB = 8
 FOLDERS = {
@@ -70,8 +67,7 @@ def examine(data_root: Path) -> list[Finding]:
     Args:
         data_root: Where data sets should be.
     """
-    packages = [_package(name) for name in (*BASE, *RUN)]
-    findings = [_python(), *packages]
+    findings = [_python(), *_packages()]
     if importlib.util.find_spec("torch") and importlib.util.find_spec("mmengine"):
         findings += [*_operators(), *_devices()]
     return [*findings, _disk(data_root), *_data(data_root)]
@@ -99,11 +95,25 @@ def _python() -> Finding:
     return Finding("python", "missing", found, "densebench needs Python 3.11 or 3.12: make PYTHON=python3.11")
 
 
-def _package(name: str) -> Finding:
+def _packages() -> list[Finding]:
+    """Look for what setup.cfg requires, as the installed densebench knows it."""
+    try:
+        requirements = importlib.metadata.requires("densebench") or []
+    except importlib.metadata.PackageNotFoundError:
+        return [Finding("densebench", "missing", "not installed, so what it needs is not known", SET_UP)]
+    findings = []
+    for requirement in requirements:  # such as 'scipy>=1.11; extra == "run"'
+        name = re.split(r"[^\w.-]", requirement)[0]
+        extra = requirement.partition("extra == ")[2].strip("\"'")
+        if extra in USES:
+            findings.append(_package(name, USES[extra]))
+    return findings
+
+
+def _package(name: str, use: str) -> Finding:
     try:
         return Finding(name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        use = "tables" if name in BASE else "pretraining and fine-tuning (tables work without)"
         return Finding(name, "missing", "not installed", f"needed for {use}: {SET_UP}")
 
 

@@ -1,7 +1,10 @@
 """densebench doctor: what it finds, what it says to do, and its exit status."""
 
+import configparser
 import importlib.metadata
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,6 +42,24 @@ def test_a_missing_package_fails_and_says_what_to_do(healthy, monkeypatch, tmp_p
     place = next(i for i, line in enumerate(lines) if line.startswith("MISSING") and "onedl-mmcv" in line)
     assert "make setup" in lines[place + 1]
     assert lines[-1] == "1 needed thing missing."
+
+
+def test_every_package_that_the_metadata_require_is_looked_for():
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg")
+    required = setup["options"]["install_requires"] + setup["options.extras_require"]["run"]
+    names = [finding.name for finding in doctor._packages()]
+    assert sorted(names) == sorted(re.match("[a-z-]+", line)[0] for line in required.split())
+
+
+def test_without_the_metadata_that_is_what_is_missing(monkeypatch):
+    def requires(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", requires)
+    (finding,) = doctor._packages()
+    assert (finding.name, finding.state) == ("densebench", "missing")
+    assert "make setup" in finding.mend
 
 
 def test_operators_that_do_not_work_are_missing(monkeypatch):
