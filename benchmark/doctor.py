@@ -30,13 +30,15 @@ FOLDERS = {
 _OPERATORS = """
 import warnings; warnings.simplefilter("ignore")
 import torch
-from mmcv.ops import nms
+from mmcv.ops import get_compiling_cuda_version, nms
 boxes, scores = torch.tensor([[0., 0., 9., 9.], [0., 0., 9., 8.]]), torch.tensor([0.9, 0.8])
 assert nms(boxes, scores, 0.5)[1].tolist() == [0]
 print("cpu")
 if torch.cuda.is_available():
     assert nms(boxes.cuda(), scores.cuda(), 0.5)[1].tolist() == [0]
     print("cuda")
+elif get_compiling_cuda_version() != "not available":
+    print("untried")
 """
 
 
@@ -118,7 +120,7 @@ def _package(name: str, use: str) -> Finding:
 
 
 def _operators() -> list[Finding]:
-    """Call MMCV's nms in a process of its own, on the CPU and on a GPU where there is one."""
+    """Call MMCV's nms in a process of its own, on the CPU and on a GPU; without a GPU see for what it was compiled."""
     done = subprocess.run([sys.executable, "-c", _OPERATORS], capture_output=True, text=True, check=False)
     where = done.stdout.split()
     reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -128,10 +130,16 @@ def _operators() -> list[Finding]:
     findings = [Finding("MMCV ops, CPU", "ok", "compiled, and they work")]
     import torch
 
-    if torch.cuda.is_available():
-        mend = f"load the CUDA {torch.version.cuda} toolkit (nvcc), then {rebuild}"
-        cuda = Finding("MMCV ops, CUDA", "ok", "compiled, and they work")
-        findings.append(cuda if "cuda" in where else Finding("MMCV ops, CUDA", "missing", reason, mend))
+    mend = f"load the CUDA {torch.version.cuda} toolkit (nvcc), then {rebuild}"
+    if "cuda" in where:
+        findings.append(Finding("MMCV ops, CUDA", "ok", "compiled, and they work"))
+    elif torch.cuda.is_available():
+        findings.append(Finding("MMCV ops, CUDA", "missing", reason, mend))
+    elif "untried" in where:
+        findings.append(Finding("MMCV ops, CUDA", "ok", "compiled; there is no GPU here to try them on"))
+    elif torch.version.cuda:
+        kind = "to use GPUs elsewhere, name their kind (TORCH_CUDA_ARCH_LIST=9.0 for H100), "
+        findings.append(Finding("MMCV ops, CUDA", "note", "not compiled", kind + mend))
     return findings
 
 

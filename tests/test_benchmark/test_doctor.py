@@ -4,6 +4,8 @@ import configparser
 import importlib.metadata
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,33 @@ def test_a_gpu_without_cuda_operators_is_a_lack(monkeypatch):
     assert states["MMCV ops, CPU"].state == "ok"
     assert states["MMCV ops, CUDA"].state == "missing"
     assert "make clean setup" in states["MMCV ops, CUDA"].mend
+
+
+@pytest.mark.parametrize(
+    ("printed", "torchs", "state", "says"),
+    [
+        ("cpu untried", "13.0", "ok", "no GPU here"),
+        ("cpu", "13.0", "note", "not compiled"),
+        ("cpu", None, None, ""),
+    ],
+)
+def test_cuda_operators_are_told_of_without_a_gpu(monkeypatch, printed, torchs, state, says):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", torchs)
+    monkeypatch.setattr(doctor, "_OPERATORS", f"print('{printed}')")
+    _, *cuda = doctor._operators()
+    assert [finding.state for finding in cuda] == [state] * bool(state)
+    assert all(says in finding.found for finding in cuda)
+    assert all(("TORCH_CUDA_ARCH_LIST" in finding.mend) == (state == "note") for finding in cuda)
+
+
+@pytest.mark.parametrize(("version", "prints"), [("13.0", "cpu untried"), ("not available", "cpu")])
+def test_the_operators_say_for_what_they_were_compiled(version, prints):
+    stub = f"import mmcv.ops; mmcv.ops.get_compiling_cuda_version = lambda: {version!r}\n"
+    quiet = "import torch; torch.cuda.is_available = lambda: False\n"
+    program = [sys.executable, "-W", "ignore", "-c", quiet + stub + doctor._OPERATORS]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == prints.split()
 
 
 def test_json(healthy, tmp_path, capsys):
