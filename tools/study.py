@@ -17,6 +17,7 @@ cores two parts of one thread each are faster than one process of two threads:
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from benchmark.report import markdown
 from benchmark.request import Request
 from benchmark.result import read_all
 from benchmark.run import run_tasks
+from benchmark.shell import DONE, INTERRUPTED
 from benchmark.table import wide
 from pretrain import methods
 from pretrain.data import scenes
@@ -130,10 +132,23 @@ def studies() -> dict[str, Study]:
     }
 
 
-def main() -> None:
-    """Read the arguments and do this part of the study."""
+def main() -> int:
+    """Do this part of the study and return the exit status; an early end is told in a sentence."""
     arguments = parsed()
-    part, parts = (int(number) for number in arguments.part.split("/"))
+    try:
+        take_part(arguments)
+    except DensebenchError as error:
+        print(error, file=sys.stderr)
+        return INTERRUPTED if isinstance(error.__context__, KeyboardInterrupt) else error.status
+    except KeyboardInterrupt:
+        print("Interrupted; what was done is kept. The same command continues from there.", file=sys.stderr)
+        return INTERRUPTED
+    return DONE
+
+
+def take_part(arguments: argparse.Namespace) -> None:
+    """Pretrain and measure this process's share of the rows and cells, and print the table."""
+    part, parts = arguments.part
     out, real = arguments.out, arguments.study.startswith("real")
     root = arguments.data_root if real else scenes.write(out / "scenes", TRAIN, VAL, SCENES_SEED)
     images = str(training_images(root, out)) if real else str(root)
@@ -171,7 +186,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--data-spec", type=Path)
-    parser.add_argument("--part", default="1/1", help="this process's share, such as 1/2")
+    parser.add_argument("--part", type=share, default="1/1", help="this process's share, such as 1/2")
     parser.add_argument("--row", default="", help="only rows whose name holds this text")
     parser.add_argument("--only", default="", help="only tasks whose name holds this text")
     parser.add_argument("--mode", choices=("linear", "finetune"), help="only this mode")
@@ -179,6 +194,14 @@ def parsed() -> argparse.Namespace:
     if arguments.study.startswith("real") and arguments.data_root is None:
         parser.error("a study of real images needs --data-root")
     return arguments
+
+
+def share(text: str) -> tuple[int, int]:
+    """Read a process's number and how many there are."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no share; write 1/2 for the first of two processes, then 2/2")
+    return int(part), int(parts)
 
 
 def pretrained(one: Row, images: str, out: Path, root: Path) -> None:
@@ -218,7 +241,4 @@ def _lines(path: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except DensebenchError as error:
-        raise SystemExit(str(error)) from None
+    sys.exit(main())
