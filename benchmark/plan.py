@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmark import backbones
 from benchmark import task as tasks_known
 from benchmark.estimate import Step
 from pretrain import methods as methods_known
-from pretrain.errors import unknown
+from pretrain.errors import UsageError, unknown
 from pretrain.snapshot import CHECKPOINT
 
 ARCH = "resnet18"
@@ -63,7 +64,7 @@ class Plan:
         """Fill in what is not named.
 
         Raises:
-            UsageError: There is no such method or task.
+            UsageError: There is no such method or task, or the demo cannot pretrain the method.
         """
         for kind, names, known in (
             ("method", methods, methods_known.names()),
@@ -72,6 +73,8 @@ class Plan:
             for name in names:
                 if name not in known:
                     raise unknown(kind, name, known)
+        for method in methods:
+            _hold(method)
         return cls(
             out,
             tuple(dict.fromkeys(methods)) or METHODS,
@@ -121,3 +124,18 @@ class Plan:
         for path in [*sources, self.data / "densebench.json", *map(self.checkpoint, self.pretrained)]:
             total.update(hashlib.sha256(path.read_bytes()).digest())
         return total.hexdigest()
+
+
+def _hold(method: str) -> None:
+    """Refuse a method that needs another architecture than the demo's, or more than images."""
+    family, trained = backbones.family(ARCH).name, methods_known.facts(method)["families"]
+    if trained and family not in trained:  # none are told of an odd file, of which `load` says what is wrong
+        raise UsageError(
+            f"{method} trains the families {', '.join(trained)}; the demo's {ARCH} is a {family}.",
+            f"Use `densebench pretrain {method} --arch ...`; `densebench ls archs` lists the architectures.",
+        )
+    if methods_known.reads_regions(method):
+        raise UsageError(
+            f"{method} needs the images' regions, which the demo does not make.",
+            f"Make them with `densebench masks`, and use `densebench pretrain {method} --masks ...`.",
+        )

@@ -83,6 +83,11 @@ def facts(name: str) -> dict[str, Any]:
     }
 
 
+def reads_regions(name: str) -> bool:
+    """Tell whether a method needs the images' regions, read off its file as `facts` are."""
+    return bool(_literal(_written(name).get("reads_regions")))
+
+
 def _file(name: str) -> Path:
     return Path(__path__[0]) / f"{name}.py"
 

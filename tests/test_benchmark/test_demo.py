@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from benchmark.certificate import Certificate
 from benchmark.demo import demonstrate, in_short
 from benchmark.plan import METHODS, QUICK_TASKS, TASKS, Plan
 from benchmark.result import write
+from pretrain import methods
 from pretrain.errors import UsageError
 
 
@@ -41,6 +43,15 @@ def test_unknown_names_are_wrong_usage():
         Plan.make(Path("demo"), methods=["densclr"])
     with pytest.raises(UsageError, match="nyu_depth_byol"):
         Plan.make(Path("demo"), tasks=["nyu_depth"])
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_a_method_that_the_demo_cannot_pretrain_is_wrong_usage(method):
+    kind = methods.load(method)
+    mend = f"densebench pretrain {method} --{'masks' if kind.reads_regions else 'arch'}"
+    runs = "resnet" in kind.families and not kind.reads_regions
+    with nullcontext() if runs else pytest.raises(UsageError, match=f"^{method} .*{mend}"):
+        assert Plan.make(Path("demo"), methods=["random", method]).methods[-1] == method
 
 
 @pytest.fixture

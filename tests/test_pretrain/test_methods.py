@@ -64,6 +64,7 @@ def test_what_is_told_of_a_method_is_what_its_class_says(name):
     kind, told = methods.load(name), methods.facts(name)
     assert (told["authors"], told["year"], told["arxiv"]) == (kind.paper.authors, kind.paper.year, kind.paper.arxiv)
     assert told["families"] == list(kind.families)
+    assert methods.reads_regions(name) == kind.reads_regions
     assert told["recipes"] == list(kind.recipes)
     assert told["cost"] == kind.cost
     assert re.fullmatch(r"\d{4}\.\d{4,5}", kind.paper.arxiv)
