@@ -135,12 +135,10 @@ def check(
 
 
 def _present(spec: data_spec.DataSpec) -> list[str]:
-    folders = {"voc_det": "VOCdevkit", "coco_det": "coco", "voc_seg": "VOCdevkit"}
-    folders |= {"cityscapes_seg": "cityscapes", "nyu_depth": "nyu"}
-    present = [data for data, folder in folders.items() if (spec.root / folder).is_dir()]
+    present = [data for data, folder in data_spec.FOLDERS.items() if (spec.root / folder).is_dir()]
     if not present:
         raise DensebenchError(
-            f"{spec.root} holds none of {', '.join(sorted(set(folders.values())))}.",
+            f"{spec.root} holds none of {', '.join(sorted(set(data_spec.FOLDERS.values())))}.",
             manifest.ROOT,
         )
     return present

@@ -11,6 +11,14 @@ from pretrain.errors import DensebenchError
 from pretrain.files import read_object
 
 OFFICIAL_NAME = "official"
+FOLDERS = {
+    "voc_det": "VOCdevkit",
+    "coco_det": "coco",
+    "voc_seg": "VOCdevkit",
+    "cityscapes_seg": "cityscapes",
+    "nyu_depth": "nyu",
+}
+"""The folder of a data root in which each data set lies."""
 
 
 @dataclass(frozen=True)

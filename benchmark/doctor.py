@@ -20,13 +20,6 @@ from pretrain.errors import DensebenchError
 USES = {"": "tables", "run": "pretraining and fine-tuning (tables work without)"}  # by setup.cfg's extras
 SET_UP = "run `make setup` in the clone"
 NEEDED_GB = 8
-FOLDERS = {
-    "voc_det": "VOCdevkit",
-    "voc_seg": "VOCdevkit",
-    "coco_det": "coco",
-    "cityscapes_seg": "cityscapes",
-    "nyu_depth": "nyu",
-}
 _OPERATORS = """
 import warnings; warnings.simplefilter("ignore")
 import torch
@@ -177,7 +170,7 @@ def _data(root: Path) -> list[Finding]:
     except DensebenchError as error:
         return [Finding("data", "note", error.message, error.mend)]
     findings = []
-    for name, folder in FOLDERS.items():
+    for name, folder in data_spec.FOLDERS.items():
         if (root / folder).is_dir():
             found = f"folder {root / folder} there, not verified ({spec.name})"
             findings.append(Finding(name, "note", found, f"verify it: densebench data check --data-root {quoted}"))
