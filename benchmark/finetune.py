@@ -29,7 +29,7 @@ from pretrain.engine.precision import AutocastOptimWrapper  # noqa: F401
 from pretrain.engine.progress import ProgressHook
 from pretrain.engine.state import StateHook, unwrapped
 from pretrain.errors import DensebenchError
-from pretrain.files import write_torch
+from pretrain.saving import write_torch
 
 STATE = "state.pth"
 

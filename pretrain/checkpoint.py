@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from pretrain import tensor_file
 from pretrain.contents import Contents
 from pretrain.errors import DensebenchError
-from pretrain.files import refusals, replacing, write_torch
 from pretrain.stored import is_tensor
 
 if TYPE_CHECKING:
@@ -117,17 +116,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     if path.suffix not in (".safetensors", ".pth"):
         raise DensebenchError(f"{path} must end in .safetensors or .pth, not in '{path.suffix}'.")
+    from pretrain import saving
+
     stored = _apart(tensors)
     if path.suffix == ".pth":
-        write_torch(path, {"state_dict": stored, "meta": dict(metadata)})
-        return
-    import safetensors.torch
-
-    with replacing(path) as temporary, refusals():
-        temporary.touch()
-        mode = temporary.stat().st_mode  # as the user's umask has it; safetensors would close it to others
-        safetensors.torch.save_file(stored, temporary, {"format": "pt", **metadata})
-        temporary.chmod(mode)
+        saving.write_torch(path, {"state_dict": stored, "meta": dict(metadata)})
+    else:
+        saving.write_safetensors(path, stored, {"format": "pt", **metadata})
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

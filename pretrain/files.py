@@ -38,25 +38,6 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_torch(path: Path, tree: object) -> None:
-    """Write tensors and plain data with `torch.save`, whole or not at all; see `replacing`."""
-    import torch
-
-    with replacing(path) as temporary, refusals(), temporary.open("wb") as file:
-        torch.save(tree, file)
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Raise as an OSError what torch and safetensors make of a refusal by the system, such as a full disk."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (RuntimeError, SafetensorError) as error:
-        raise error.__context__ if isinstance(error.__context__, OSError) else OSError(str(error)) from error
-
-
 @contextmanager
 def drafted(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` and of its suffix, for a file or a folder of files; at a good end they take its place.

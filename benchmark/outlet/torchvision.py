@@ -10,7 +10,7 @@ from benchmark.intake.torchvision import NAMES
 from benchmark.networks import bare
 from benchmark.outlet import named
 from pretrain.errors import DensebenchError
-from pretrain.files import write_torch
+from pretrain.saving import write_torch
 
 FORMAT = "torchvision"
 SUFFIXES = (".pth",)

@@ -17,7 +17,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from pretrain.errors import DensebenchError, one_line
-from pretrain.files import write_torch
+from pretrain.saving import write_torch
 
 
 @HOOKS.register_module()
