@@ -142,5 +142,8 @@ def test_selfpatchs_switches_and_its_need_of_tokens():
         losses[name] = {key: float(term.detach()) for key, term in method.loss(batch(method)).items()}
     assert len({terms["loss_patch"] for terms in losses.values()}) == 4
     assert len({terms["loss_global"] for terms in losses.values()}) == 1
+    for side in (1, 4):
+        with pytest.raises(UsageError, match="an odd number from 3 up"):
+            build("selfpatch", arch="vit_tiny_patch16", neighbourhood=side)
     with pytest.raises(UsageError, match="selfpatch works on the tokens of a ViT; resnet18 has none"):
         build("selfpatch")
