@@ -74,7 +74,8 @@ def _objects(axes: Axes, objects: Objects, most: int) -> None:
         x0, y0, x1, y1 = objects.boxes[index]
         axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1.6))
         if objects.scores is not None:
-            axes.text(x0, y0, f"{objects.scores[index]:.2f}", color="white", fontsize=6, va="bottom")
+            text = f" {objects.scores[index]:.2f}"  # within the box, for a box can touch the frame
+            axes.text(x0, y0, text, color="white", fontsize=6, va="top", clip_on=True)
         if objects.masks is not None:
             mask = objects.masks[index].astype(float)
             axes.imshow(np.dstack([np.broadcast_to(colour, (*mask.shape, 3)), 0.5 * mask]))
@@ -100,4 +101,4 @@ def _legend(figure: Figure, predictions: Sequence[Prediction]) -> None:
         patches = [Patch(color=_colour(index), label=name) for index, name in enumerate(classes)]
         if isinstance(predictions[0].truth, np.ndarray):
             patches.append(Patch(facecolor="white", edgecolor="grey", label="(not counted)"))
-        figure.legend(handles=patches, loc="outside lower center", ncols=8, fontsize=7, frameon=False)
+        figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(predictions) + 2), fontsize=7, frameon=False)
