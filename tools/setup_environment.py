@@ -227,7 +227,7 @@ def install():
         quietly([python, "-m", "pip", "install", "-q", UV], environment, f"{UV} could not be installed.")
 
     cache = Path(quietly([uv, "cache", "dir"], environment, "uv has no cache folder.").strip())
-    print("Installing requirements.lock (about 6 GB; compiling MMCV takes 8-10 minutes on 2 cores).", flush=True)
+    print("Installing requirements.lock (about 6 GB; compiling MMCV takes 8-16 minutes on 2 cores).", flush=True)
     # Compiled now, the libraries start in seconds also where Python writes no bytecode of its own.
     if Progress(cache).run(
         [uv, "pip", "install", "--no-deps", "--require-hashes", "--compile-bytecode", "-r", "requirements.lock"],
