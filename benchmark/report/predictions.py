@@ -101,4 +101,5 @@ def _legend(figure: Figure, predictions: Sequence[Prediction]) -> None:
         patches = [Patch(color=_colour(index), label=name) for index, name in enumerate(classes)]
         if isinstance(predictions[0].truth, np.ndarray):
             patches.append(Patch(facecolor="white", edgecolor="grey", label="(not counted)"))
-        figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(predictions) + 2), fontsize=7, frameon=False)
+        columns = min(8, len(predictions) + 2)
+        figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize=7, frameon=False)
