@@ -74,8 +74,8 @@ def _objects(axes: Axes, objects: Objects, most: int) -> None:
         x0, y0, x1, y1 = objects.boxes[index]
         axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1.6))
         if objects.scores is not None:
-            text = f" {objects.scores[index]:.2f}"  # within the box, for a box can touch the frame
-            axes.text(x0, y0, text, color="white", fontsize=6, va="top", clip_on=True)
+            text = f"{objects.scores[index]:.2f}"  # within the box, for a box can touch the frame
+            axes.text(x0 + 1, y0, text, color="white", fontsize=6, va="top", clip_on=True)
         if objects.masks is not None:
             mask = objects.masks[index].astype(float)
             axes.imshow(np.dstack([np.broadcast_to(colour, (*mask.shape, 3)), 0.5 * mask]))
