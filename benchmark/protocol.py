@@ -116,7 +116,7 @@ def _override(protocol: Protocol, name: str, value: Any) -> None:
 def _hold_to_kind(name: str, old: Any, value: Any) -> None:
     """Refuse a value of another kind than the protocol's own, each of a list by its first."""
     if isinstance(old, list | tuple):
-        for entry in value if isinstance(value, list | tuple) else [value]:
+        for entry in (value if isinstance(value, list | tuple) else [value]) if old else ():
             _hold_to_kind(name, old[0], entry)
         return
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

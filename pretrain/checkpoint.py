@@ -114,10 +114,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Raises:
         DensebenchError: Another suffix, or the file cannot be written; an older file is left as it was.
     """
-    if path.suffix not in (".safetensors", ".pth"):
-        raise DensebenchError(f"{path} must end in .safetensors or .pth, not in '{path.suffix}'.")
     from pretrain import saving
 
+    if path.suffix not in (".safetensors", ".pth"):
+        raise DensebenchError(f"{path} must end in .safetensors or .pth, not in '{path.suffix}'.")
     stored = _apart(tensors)
     if path.suffix == ".pth":
         saving.write_torch(path, {"state_dict": stored, "meta": dict(metadata)})

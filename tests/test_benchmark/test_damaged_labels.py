@@ -14,9 +14,12 @@ from pretrain.errors import DensebenchError
 )
 def test_a_damaged_label_is_named(tmp_path, reader, key, kind, damage):
     path = tmp_path / "label.png"
-    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 3, (40, 60)).astype(kind))
+    labels = np.random.default_rng(0).integers(0, 3, (40, 60)).astype(kind)
+    cv2.imwrite(str(path), labels)
     results = {key: str(path), "seg_fields": [], "reduce_zero_label": False}
-    assert reader.transform(dict(results))["seg_fields"]
+    (field,) = reader.transform({**results, "seg_fields": []})["seg_fields"]
+    unit = 1e-3 if kind is np.uint16 else 1  # metres; classes
+    np.testing.assert_allclose(reader.transform({**results, "seg_fields": []})[field], unit * labels, rtol=1e-6)
     whole = path.read_bytes()
     path.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"no image"}.get(damage, b""))
     if damage == "missing":

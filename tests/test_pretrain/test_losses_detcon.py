@@ -51,14 +51,15 @@ def test_contrastive_detection_is_lightlys(regions):
     )
 
 
-def test_contrastive_detection_of_shares_is_that_of_the_whole(regions):
+@pytest.mark.parametrize("contrast", [PAPERS, Contrast(TEMPERATURE, negative_images=2)])
+def test_contrastive_detection_of_shares_is_that_of_the_whole(regions, contrast):
     predictions, targets, ids = regions
-    whole = both_views(predictions, targets, ids, ALL, PAPERS)
+    whole = both_views(predictions, targets, ids, ALL, contrast)
     parts = []
     for rank in range(3):
         share = slice(rank, rank + 1)
         mine = [[one[share] for one in part] for part in (predictions, ids)]
-        parts.append(both_views(mine[0], targets, mine[1], ALL[share], PAPERS))
+        parts.append(both_views(mine[0], targets, mine[1], ALL[share], contrast))
     torch.testing.assert_close(torch.stack(parts).mean(), whole)
 
 
