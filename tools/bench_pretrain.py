@@ -7,8 +7,8 @@
     python tools/bench_pretrain.py navit                 NaViT on packed sequences beside padded batches
                                                          (see tools/bench_navit.py)
 
-Speeds are images per second of this process's CPU time, medians over rounds in which all take their turn; ratios are
-medians of the rounds' ratios. mmpretrain's views are not yet normalised: its model does that.
+Speeds are images per second of this process's CPU time (of a GPU's: wall time), medians over rounds in which all take
+their turn; ratios are medians of the rounds' ratios. mmpretrain's views are not yet normalised: its model does that.
 """
 
 from __future__ import annotations
@@ -35,13 +35,21 @@ def alternate(runs: Mapping[str, Callable[[], None]], images: int, rounds: int) 
         run()  # compiles, and fills caches
     for _ in range(rounds):
         for name, run in runs.items():
-            begin = time.process_time()
+            begin = clock()
             run()
-            seconds[name].append(time.process_time() - begin)
+            seconds[name].append(clock() - begin)
     own = np.array(next(iter(seconds.values())))
     for name, spent in seconds.items():
         speed, ratio = images / np.median(spent), np.median(np.array(spent) / own)
         print(f"{name:28} {speed:7.1f} images/s   ours are {ratio:5.2f} times as fast", flush=True)
+
+
+def clock() -> float:
+    """Return seconds, once the GPU has done what it was given."""
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def views(paths: Sequence[Path], rounds: int) -> None:
@@ -140,19 +148,22 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", help="steps: only these methods")
     parser.add_argument("--batch", type=int, help="steps, navit: images in a batch; by default 64, of navit 32")
     parser.add_argument("--queue", type=int, default=4096, help="steps: keys in a queue")
-    parser.add_argument("--arch", default="navit_tiny_patch16", help="navit: the architecture")
+    parser.add_argument("--arch", help="steps, navit: by default resnet18 and navit_tiny_patch16")
+    parser.add_argument("--size", type=int, default=96, help="steps: the views' side in pixels")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     if arguments.what == "steps":
         import bench_steps
 
-        bench_steps.run(alternate, arguments.methods, arguments.batch or 64, arguments.queue, arguments.rounds)
+        arch, batch = arguments.arch or "resnet18", arguments.batch or 64
+        bench_steps.run(alternate, arguments.methods, arch, arguments.size, batch, arguments.queue, arguments.rounds)
         return
     if arguments.what == "navit":
         import bench_navit
 
-        bench_navit.run(alternate, arguments.arch, arguments.batch or 32, arguments.rounds)
+        arch = arguments.arch or "navit_tiny_patch16"
+        bench_navit.run(alternate, arch, arguments.batch or 32, arguments.rounds)
         return
     if arguments.images is None:
         parser.error(f"{arguments.what} needs --images")

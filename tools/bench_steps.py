@@ -1,14 +1,15 @@
 """A training step of ours, mmpretrain's and lightly's, and the passes through the backbone that it cannot do without.
 
-Started by bench_pretrain.py. ResNet-18 on random views of 96 pixels, channels_last, SGD, all four in bfloat16 where
-the machine has it; heads, queue and temperature are the methods' own, scaled to ResNet-18's channels, and the same in
-all three.
+Started by bench_pretrain.py. A ResNet on random views, channels_last, SGD, all four in bfloat16 where the machine has
+it, on its GPU if there is one; heads, queue and temperature are the methods' own, scaled to the ResNet's channels, and
+the same in all three.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,25 +23,65 @@ from pretrain.method import Views
 from pretrain.recipe import Recipe, keywords_of
 from pretrain.schedule import optimizer
 
-SIZE, CHANNELS = 96, 512
 STEPS = 2  # a round's
 TEACHERS = {"densecl": 1, "moco_v2": 1, "simclr": 0, "byol": 2}  # views that the teacher sees
 STUDENTS = {"densecl": 1, "moco_v2": 1, "simclr": 2, "byol": 2}  # views that the student sees
 Step = Callable[[], None]
 
 
-def run(alternate: Callable[..., None], names: Sequence[str] | None, batch: int, queue: int, rounds: int) -> None:
+@dataclass(frozen=True)
+class Bench:
+    """What is timed.
+
+    Attributes:
+        name: The method.
+        arch: "resnet18" or "resnet50".
+        images: Two batches of views.
+        queue: Keys in a queue.
+    """
+
+    name: str
+    arch: str
+    images: list[Tensor]
+    queue: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the step is taken."""
+        return self.images[0].device
+
+    @property
+    def channels(self) -> int:
+        """Of the ResNet's last stage."""
+        return 512 if self.arch == "resnet18" else 2048
+
+    def placed(self, network: nn.Module) -> nn.Module:
+        """Lay out a network as the images are, on their device."""
+        return network.to(self.device, memory_format=torch.channels_last)
+
+
+def run(
+    alternate: Callable[..., None],
+    names: Sequence[str] | None,
+    arch: str,
+    size: int,
+    batch: int,
+    queue: int,
+    rounds: int,
+) -> None:
     """Time each method's step in the three implementations, and its floor."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     for name in names or TEACHERS:
         torch.manual_seed(0)
-        images = [torch.randn(batch, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last) for _ in range(2)]
+        images = [torch.randn(batch, 3, size, size, device=device) for _ in range(2)]
+        bench = Bench(name, arch, [image.contiguous(memory_format=torch.channels_last) for image in images], queue)
         steps = {
-            "densebench": ours(name, images, queue),
-            "lightly": lightly(name, images, queue),
-            "mmpretrain": mmpretrain(name, images, queue),
-            "bare backbone passes": floor(name, images),
+            "densebench": ours(bench),
+            "lightly": lightly(bench),
+            "mmpretrain": mmpretrain(bench),
+            "bare backbone passes": floor(bench),
         }
-        print(f"{name}, {batch} images, {queue} keys, {choose('bfloat16')}")
+        print(f"{name}, {arch}, {batch} images of {size} px, {queue} keys, {choose('bfloat16')}, {device}")
         alternate({key: repeated(step) for key, step in steps.items()}, batch * STEPS, rounds)
 
 
@@ -54,15 +95,15 @@ def repeated(step: Step) -> Step:
     return several
 
 
-def ours(name: str, images: list[Tensor], queue: int) -> Step:
+def ours(bench: Bench) -> Step:
     """Return a step as `pretrain` takes it."""
-    kind = methods.load(name)
-    keywords = {"queue_size": queue} if "queue_size" in keywords_of(kind) else {}
-    learner = Learner(kind(backbones.build("resnet18", 0), image_size=SIZE, **keywords))
-    learner.to(memory_format=torch.channels_last)
+    kind, images = methods.load(bench.name), bench.images
+    keywords = {"queue_size": bench.queue} if "queue_size" in keywords_of(kind) else {}
+    learner = Learner(kind(backbones.build(bench.arch, 0), image_size=images[0].shape[-1], **keywords))
+    bench.placed(learner)
     options = optimizer(learner, Recipe("", lr=0.01, precision=choose("bfloat16")))
     wrapper = options.pop("type")(**options)
-    none = torch.zeros(len(images[0]))
+    none = torch.zeros(len(images[0]), device=bench.device)
     views = Views(images, [none[:, None].expand(-1, 4)] * 2, [none.bool()] * 2, none.long())
 
     def step() -> None:
@@ -72,10 +113,10 @@ def ours(name: str, images: list[Tensor], queue: int) -> Step:
     return step
 
 
-def floor(name: str, images: list[Tensor]) -> Step:
+def floor(bench: Bench) -> Step:
     """Return the passes through the backbone, and nothing else."""
-    backbone = backbones.build("resnet18", 0).to(memory_format=torch.channels_last)
-    together = {count: torch.cat(images[:count]) for count in (1, 2)}
+    name, backbone = bench.name, bench.placed(backbones.build(bench.arch, 0))
+    together = {count: torch.cat(bench.images[:count]) for count in (1, 2)}
 
     def step() -> None:
         with autocast(choose("bfloat16")):
@@ -103,16 +144,20 @@ def trained(network: nn.Module, loss: Callable[[], Tensor]) -> Step:
     return step
 
 
-def mmpretrain(name: str, images: list[Tensor], queue: int) -> Step:
+def mmpretrain(bench: Bench) -> Step:
     """Return a step of mmpretrain's model, configured as in its model zoo."""
     with quiet():
+        from mmengine.logging import MessageHub
         from mmpretrain.registry import MODELS
         from mmpretrain.utils import register_all_modules
 
         register_all_modules()
-    config: dict[str, Any] = {"backbone": {"type": "ResNet", "depth": 18, "norm_cfg": {"type": "BN"}}}
+    MessageHub.get_current_instance().update_info("max_iters", 1_000_000)  # BYOL's teacher asks for it
+    name, channels = bench.name, bench.channels
+    depth = int(bench.arch.removeprefix("resnet"))
+    config: dict[str, Any] = {"backbone": {"type": "ResNet", "depth": depth, "norm_cfg": {"type": "BN"}}}
     contrast = {"type": "ContrastiveHead", "loss": {"type": "CrossEntropyLoss"}}
-    widths = {"in_channels": CHANNELS, "hid_channels": CHANNELS, "out_channels": 128}
+    widths = {"in_channels": channels, "hid_channels": channels, "out_channels": 128}
     if name == "simclr":
         config |= {
             "type": "SimCLR",
@@ -122,33 +167,33 @@ def mmpretrain(name: str, images: list[Tensor], queue: int) -> Step:
     elif name == "byol":
         wide = {"type": "NonLinearNeck", "hid_channels": 4096, "out_channels": 256, "num_layers": 2, "with_bias": True}
         wide["with_last_bn"] = False
-        config |= {"type": "BYOL", "neck": {**wide, "in_channels": CHANNELS, "with_avg_pool": True}}
+        config |= {"type": "BYOL", "neck": {**wide, "in_channels": channels, "with_avg_pool": True}}
         predictor = {**wide, "in_channels": 256, "with_avg_pool": False}
         config["head"] = {"type": "LatentPredictHead", "predictor": predictor, "loss": {"type": "CosineSimilarityLoss"}}
     else:
         neck = {"type": "DenseCLNeck", **widths} if name == "densecl" else {"type": "MoCoV2Neck", **widths}
-        config |= {"type": "DenseCL" if name == "densecl" else "MoCo", "neck": neck, "queue_len": queue}
+        config |= {"type": "DenseCL" if name == "densecl" else "MoCo", "neck": neck, "queue_len": bench.queue}
         config["head"] = {**contrast, "temperature": 0.2}
-    model = MODELS.build(config).to(memory_format=torch.channels_last)
-    return trained(model, lambda: sum(model.loss(images, []).values()))
+    model = bench.placed(MODELS.build(config))
+    return trained(model, lambda: sum(model.loss(bench.images, []).values()))
 
 
-def lightly(name: str, images: list[Tensor], queue: int) -> Step:
+def lightly(bench: Bench) -> Step:
     """Return a step put together from lightly's parts, as in its examples."""
     from lightly.loss import NegativeCosineSimilarity, NTXentLoss
     from lightly.models import utils
     from lightly.models.modules import heads
 
-    backbone = backbones.build("resnet18", 0)
+    name, images, channels = bench.name, bench.images, bench.channels
+    backbone = backbones.build(bench.arch, 0)
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    negatives = (queue, 128)
+    negatives = (bench.queue, 128)
     if name == "simclr":
-        network = nn.Sequential(backbone, pool, heads.SimCLRProjectionHead(CHANNELS, CHANNELS, 128))
-        network.to(memory_format=torch.channels_last)
+        network = bench.placed(nn.Sequential(backbone, pool, heads.SimCLRProjectionHead(channels, channels, 128)))
         criterion = NTXentLoss(0.1)
         return trained(network, lambda: criterion(*map(network, images)))
     if name == "byol":
-        network = nn.Sequential(backbone, pool, heads.BYOLProjectionHead(CHANNELS, 4096, 256))
+        network = nn.Sequential(backbone, pool, heads.BYOLProjectionHead(channels, 4096, 256))
         predictor = heads.BYOLPredictionHead(256, 4096, 256)
         teacher = copy.deepcopy(network)
         cosine = NegativeCosineSimilarity()
@@ -162,15 +207,15 @@ def lightly(name: str, images: list[Tensor], queue: int) -> Step:
 
         whole = nn.ModuleList([network, predictor])
         for part in (whole, teacher):
-            part.to(memory_format=torch.channels_last)
+            bench.placed(part)
         return trained(whole, byol)
     if name == "moco_v2":
-        network = nn.Sequential(backbone, pool, heads.MoCoProjectionHead(CHANNELS, CHANNELS, 128))
+        network = nn.Sequential(backbone, pool, heads.MoCoProjectionHead(channels, channels, 128))
         teacher = copy.deepcopy(network)
         utils.deactivate_requires_grad(teacher)
         criterion = NTXentLoss(0.2, memory_bank_size=negatives)
-        for part in (network, teacher):
-            part.to(memory_format=torch.channels_last)
+        for part in (network, teacher, criterion):
+            bench.placed(part)
 
         def moco() -> Tensor:
             utils.update_momentum(network, teacher, m=0.999)
@@ -182,13 +227,15 @@ def lightly(name: str, images: list[Tensor], queue: int) -> Step:
     student = nn.ModuleDict(
         {
             "backbone": backbone,
-            "whole": heads.DenseCLProjectionHead(CHANNELS, CHANNELS, 128),
-            "dense": heads.DenseCLProjectionHead(CHANNELS, CHANNELS, 128),
+            "whole": heads.DenseCLProjectionHead(channels, channels, 128),
+            "dense": heads.DenseCLProjectionHead(channels, channels, 128),
         }
-    ).to(memory_format=torch.channels_last)
+    )
     teacher = copy.deepcopy(student)
     utils.deactivate_requires_grad(teacher)
     whole_criterion, dense_criterion = (NTXentLoss(0.2, memory_bank_size=negatives) for _ in range(2))
+    for part in (student, teacher, whole_criterion, dense_criterion):
+        bench.placed(part)
 
     def encode(network: nn.ModuleDict, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = network["backbone"](image)

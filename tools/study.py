@@ -5,28 +5,33 @@
     python tools/study.py real --data-root DATA --data-spec FILE --out runs/real
     python tools/study.py real_methods --data-root DATA --data-spec FILE --out runs/real
 
-Every finished pretraining and every record is kept: the same command goes on where it stopped. On a machine with two
-cores two parts of one thread each are faster than one process of two threads:
-
-    OMP_NUM_THREADS=1 python tools/study.py scenes --part 1/2 &
-    OMP_NUM_THREADS=1 python tools/study.py scenes --part 2/2
-
-`--row`, `--only` and `--mode` confine it, so that a machine that is lent for an hour can make a row whole.
+Every finished pretraining and every record is kept: the same command goes on where it stopped. `--jobs` processes share
+the cores and, where there is one, the GPU; two processes of one thread are faster than one of two. A row's cells begin
+when its pretraining is done; one that fails is told of after the others. `--row`, `--only` and `--mode` confine the
+study, so that a machine that is lent for an hour can make a row whole.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+
+import torch
 
 from benchmark.report import markdown
 from benchmark.request import Request
 from benchmark.result import read_all
 from benchmark.run import run_tasks
-from benchmark.shell import DONE, INTERRUPTED
+from benchmark.shell import DONE, FAILED, INTERRUPTED
 from benchmark.table import wide
 from pretrain import methods
 from pretrain.data import scenes
@@ -80,6 +85,9 @@ class Row:
         return out / "pretrain" / self.named(images) / CHECKPOINT
 
 
+Cell = tuple[Row, str, str, int]  # a row, a task, a mode and a fine-tuning seed
+
+
 @dataclass(frozen=True)
 class Study:
     """Rows, and the tasks that measure each of them, by mode; the cheap ones first.
@@ -92,8 +100,8 @@ class Study:
     rows: tuple[Row, ...]
     tasks: tuple[tuple[str, tuple[str, ...]], ...]
 
-    def cells(self) -> Iterator[tuple[Row, str, str, int]]:
-        """Yield row, task, mode and seed of every cell, one seed of everything before the next seed."""
+    def cells(self) -> Iterator[Cell]:
+        """Yield every cell, one seed of everything before the next seed."""
         for seed in SEEDS:
             for mode, tasks in self.tasks:
                 for task in tasks:
@@ -133,50 +141,134 @@ def studies() -> dict[str, Study]:
 
 
 def main() -> int:
-    """Do this part of the study and return the exit status; an early end is told in a sentence."""
+    """Do the study and return the exit status; an early end is told in a sentence."""
     arguments = parsed()
     try:
-        take_part(arguments)
+        failures = Work(arguments).done()
     except DensebenchError as error:
         print(error, file=sys.stderr)
-        return INTERRUPTED if isinstance(error.__context__, KeyboardInterrupt) else error.status
+        return error.status
     except KeyboardInterrupt:
         print("Interrupted; what was done is kept. The same command continues from there.", file=sys.stderr)
         return INTERRUPTED
-    return DONE
+    print(markdown.wide(wide(read_all([arguments.out / "records"]))))
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return FAILED if failures else DONE
 
 
-def take_part(arguments: argparse.Namespace) -> None:
-    """Pretrain and measure this process's share of the rows and cells, and print the table."""
-    part, parts = arguments.part
-    out, real = arguments.out, arguments.study.startswith("real")
-    root = arguments.data_root if real else scenes.write(out / "scenes", TRAIN, VAL, SCENES_SEED)
-    images = str(training_images(root, out)) if real else str(root)
-    study = studies()[arguments.study]
-    rows = [one for one in study.rows if arguments.row in one.named(images)]
-    for one in [one for one in rows if one.trains][part - 1 :: parts]:
-        pretrained(one, images, out, root)
-    chosen = [
-        (one, task, mode, seed)
-        for one, task, mode, seed in study.cells()
-        if one in rows and arguments.only in task and arguments.mode in (None, mode)
-    ]
-    for one, task, mode, seed in chosen[part - 1 :: parts]:
-        checkpoint = one.checkpoint(images, out)
-        if one.trains and not checkpoint.is_file():
-            print(f"{task} waits for the pretraining {checkpoint} of another part: run this command again.")
-            continue
-        request = Request(
-            data_root=root,
+class Work:
+    """The pretrainings and cells that the arguments ask for, done by a pool of processes."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.out, self.spec, self.jobs = arguments.out, arguments.data_spec, arguments.jobs
+        real = arguments.study.startswith("real")
+        self.root = arguments.data_root if real else scenes.write(self.out / "scenes", TRAIN, VAL, SCENES_SEED)
+        self.images = str(training_images(self.root, self.out)) if real else str(self.root)
+        study = studies()[arguments.study]
+        self.rows = [one for one in study.rows if arguments.row in one.named(self.images)]
+        self.cells = [
+            (one, task, mode, seed)
+            for one, task, mode, seed in study.cells()
+            if one in self.rows and arguments.only in task and arguments.mode in (None, mode)
+        ]
+
+    def done(self) -> list[str]:
+        """Do all of it and return what failed, a sentence each."""
+        trained = [one for one in self.rows if one.trains]
+        files = {kind: self._regions(kind) for kind in dict.fromkeys(one.regions for one in trained) if kind}
+        failures = []
+        with ProcessPoolExecutor(self.jobs, get_context("spawn"), _begin, (self.jobs,)) as pool:
+            try:
+                pretrainings = {
+                    pool.submit(
+                        _guarded, partial(pretrained, one, self.images, self.out, files.get(one.regions or ""))
+                    ): one
+                    for one in trained
+                }
+                cells = [cell for one in self.rows if not one.trains for cell in self._submitted(pool, one)]
+                for future in as_completed(pretrainings):
+                    if failure := future.result():
+                        failures.append(failure)
+                    else:
+                        cells += self._submitted(pool, pretrainings[future])
+                failures += [failure for future in as_completed(cells) if (failure := future.result())]
+            except BrokenProcessPool:
+                raise DensebenchError(
+                    "A process of the study was killed, perhaps for want of memory.",
+                    "The same command continues from there; use fewer --jobs.",
+                ) from None
+            finally:
+                pool.shutdown(cancel_futures=True)
+        return failures
+
+    def _submitted(self, pool: ProcessPoolExecutor, one: Row) -> list[Future[str]]:
+        """Hand the cells of a row to the pool."""
+        cells = [cell for cell in self.cells if cell[0] == one]
+        return [pool.submit(_guarded, partial(measured, cell, self._request(cell), self.images)) for cell in cells]
+
+    def _request(self, cell: Cell) -> Request:
+        one, _, mode, _ = cell
+        return Request(
+            data_root=self.root,
             arch=one.arch,
             mode=mode,
-            name=one.named(images),
-            out=out,
-            data_spec=arguments.data_spec,
+            name=one.named(self.images),
+            out=self.out,
+            data_spec=self.spec,
             workers=1,
         )
-        run_tasks([task], str(checkpoint) if one.trains else "random", [seed], request)
-    print(markdown.wide(wide(read_all([out / "records"]))))
+
+    def _regions(self, kind: str) -> Path:
+        """Find the regions of all images, and return their file."""
+        file = self.out / f"{Path(self.images).stem}.{kind}.masks"
+        make(self.images, kind, file, Options(sources=drawings(self.root) if kind == "human" else ()))
+        return file
+
+
+def _begin(jobs: int) -> None:
+    """Take this process's share of the cores; between two jobs an interruption is the study's alone."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _guarded(job: Callable[[], None]) -> str:
+    """Do a job and return what went wrong, as a sentence; empty if nothing did."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        job()
+    except DensebenchError as error:
+        return str(error)
+    except KeyboardInterrupt:
+        return "Interrupted."
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return ""
+
+
+def pretrained(one: Row, images: str, out: Path, regions: Path | None) -> None:
+    """Pretrain a row."""
+    pretrain(
+        one.method,
+        one.arch,
+        images,
+        "scenes",
+        one.checkpoint(images, out).parent,
+        overrides={"precision": PRECISION},
+        seed=one.seed,
+        workers=1,
+        regions=regions,
+        progress=lambda *_: None,
+    )
+    print(f"{one.named(images)}: pretrained", flush=True)
+
+
+def measured(cell: Cell, request: Request, images: str) -> None:
+    """Fine-tune and evaluate one cell."""
+    one, task, mode, seed = cell
+    checkpoint = str(one.checkpoint(images, request.out)) if one.trains else "random"
+    [record] = run_tasks([task], checkpoint, [seed], request, on_event=lambda _: None)
+    print(f"{one.named(images)}: {task} {mode}, seed {seed}: {record.metrics[record.headline]:.4g}", flush=True)
 
 
 def parsed() -> argparse.Namespace:
@@ -186,7 +278,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--data-spec", type=Path)
-    parser.add_argument("--part", type=share, default="1/1", help="this process's share, such as 1/2")
+    parser.add_argument("--jobs", type=positive, default=os.cpu_count(), help="processes at a time")
     parser.add_argument("--row", default="", help="only rows whose name holds this text")
     parser.add_argument("--only", default="", help="only tasks whose name holds this text")
     parser.add_argument("--mode", choices=("linear", "finetune"), help="only this mode")
@@ -196,28 +288,14 @@ def parsed() -> argparse.Namespace:
     return arguments
 
 
-def share(text: str) -> tuple[int, int]:
-    """Read a process's number and how many there are."""
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise argparse.ArgumentTypeError(f"'{text}' is no share; write 1/2 for the first of two processes, then 2/2")
-    return int(part), int(parts)
+def positive(text: str) -> int:
+    """Read a number of processes."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of processes; write 1 or more")
+    return int(text)
 
 
-def pretrained(one: Row, images: str, out: Path, root: Path) -> None:
-    """Pretrain a row, and before that find its regions."""
-    file = None
-    if one.regions is not None:
-        file = out / f"{Path(images).stem}.{one.regions}.masks"
-        make(images, one.regions, file, Options(sources=annotations(root) if one.regions == "human" else ()))
-    folder = one.checkpoint(images, out).parent
-    overrides = {"precision": PRECISION}
-    pretrain(
-        one.method, one.arch, images, "scenes", folder, overrides=overrides, seed=one.seed, workers=1, regions=file
-    )
-
-
-def annotations(root: Path) -> tuple[Path, ...]:
+def drawings(root: Path) -> tuple[Path, ...]:
     """Return what people drew on the training images."""
     voc = root / "VOCdevkit" / "VOC2012" / "SegmentationClass"
     return root / "bsds" / "groundTruth", root / "coco" / "annotations" / "instances_train2017.json", voc
