@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -144,7 +144,9 @@ def main() -> int:
     """Do the study and return the exit status; an early end is told in a sentence."""
     arguments = parsed()
     try:
-        failures = Work(arguments).done()
+        work = Work(arguments)
+        with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), _begin, (arguments.jobs,)) as pool:
+            failures = work.done(pool)
     except DensebenchError as error:
         print(error, file=sys.stderr)
         return error.status
@@ -161,7 +163,7 @@ class Work:
     """The pretrainings and cells that the arguments ask for, done by a pool of processes."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.out, self.spec, self.jobs = arguments.out, arguments.data_spec, arguments.jobs
+        self.out, self.spec = arguments.out, arguments.data_spec
         real = arguments.study.startswith("real")
         self.root = arguments.data_root if real else scenes.write(self.out / "scenes", TRAIN, VAL, SCENES_SEED)
         self.images = str(training_images(self.root, self.out)) if real else str(self.root)
@@ -173,36 +175,35 @@ class Work:
             if one in self.rows and arguments.only in task and arguments.mode in (None, mode)
         ]
 
-    def done(self) -> list[str]:
-        """Do all of it and return what failed, a sentence each."""
+    def done(self, pool: Executor) -> list[str]:
+        """Do all of it and return what failed, a sentence each.
+
+        Raises:
+            DensebenchError: A process was killed.
+        """
         trained = [one for one in self.rows if one.trains]
         files = {kind: self._regions(kind) for kind in dict.fromkeys(one.regions for one in trained) if kind}
-        failures = []
-        with ProcessPoolExecutor(self.jobs, get_context("spawn"), _begin, (self.jobs,)) as pool:
-            try:
-                pretrainings = {
-                    pool.submit(
-                        _guarded, partial(pretrained, one, self.images, self.out, files.get(one.regions or ""))
-                    ): one
-                    for one in trained
-                }
-                cells = [cell for one in self.rows if not one.trains for cell in self._submitted(pool, one)]
-                for future in as_completed(pretrainings):
-                    if failure := future.result():
-                        failures.append(failure)
-                    else:
-                        cells += self._submitted(pool, pretrainings[future])
-                failures += [failure for future in as_completed(cells) if (failure := future.result())]
-            except BrokenProcessPool:
-                raise DensebenchError(
-                    "A process of the study was killed, perhaps for want of memory.",
-                    "The same command continues from there; use fewer --jobs.",
-                ) from None
-            finally:
-                pool.shutdown(cancel_futures=True)
-        return failures
+        pretrainings, failures = {}, []
+        try:
+            for one in trained:
+                job = partial(pretrained, one, self.images, self.out, files.get(one.regions or ""))
+                pretrainings[pool.submit(_guarded, job)] = one
+            cells = [cell for one in self.rows if not one.trains for cell in self._submitted(pool, one)]
+            for future in as_completed(pretrainings):
+                failures.append(future.result())
+                if not failures[-1]:
+                    cells += self._submitted(pool, pretrainings[future])
+            failures += [future.result() for future in as_completed(cells)]
+        except BrokenProcessPool:
+            raise DensebenchError(
+                "A process of the study was killed, perhaps for want of memory.",
+                "The same command continues from there; use fewer --jobs.",
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return [failure for failure in failures if failure]
 
-    def _submitted(self, pool: ProcessPoolExecutor, one: Row) -> list[Future[str]]:
+    def _submitted(self, pool: Executor, one: Row) -> list[Future[str]]:
         """Hand the cells of a row to the pool."""
         cells = [cell for cell in self.cells if cell[0] == one]
         return [pool.submit(_guarded, partial(measured, cell, self._request(cell), self.images)) for cell in cells]

@@ -1,7 +1,9 @@
-"""tools/study.py: a wrong share and an early end are one sentence and an exit status."""
+"""tools/study.py: what fails does not keep the rest from being done; an early end is a sentence and a status."""
 
 import importlib
 import sys
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -19,15 +21,82 @@ def study():
         yield importlib.import_module("study")
 
 
+class Here(Executor):
+    """Does a job as it is submitted."""
+
+    def __init__(self, *_, **__):
+        """Take a pool's arguments."""
+
+    def submit(self, job, *arguments):
+        """Do it."""
+        future = Future()
+        try:
+            future.set_result(job(*arguments))
+        except BrokenProcessPool as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def told(study, monkeypatch, tmp_path):
+    """Return what runs the spine's linear part without training anything; its jobs are listed in `told.jobs`."""
+    monkeypatch.setattr(study, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(study.scenes, "write", lambda folder, *_: folder)
+    monkeypatch.setattr(sys, "argv", ["study.py", "scenes", "--out", str(tmp_path), "--mode", "linear"])
+
+    def main(pretrained=lambda *_: None, measured=lambda *_: None):
+        def pretraining(one, images, *rest):
+            main.jobs.append(one.named(images))
+            pretrained(one, images, *rest)
+
+        def measurement(cell, request, images):
+            assert request.name == cell[0].named(images)
+            assert request.mode == cell[2] == "linear"
+            main.jobs.append((cell[0].named(images), cell[1], cell[3]))
+            measured(cell, request, images)
+
+        monkeypatch.setattr(study, "pretrained", pretraining)
+        monkeypatch.setattr(study, "measured", measurement)
+        return study.main()
+
+    main.jobs = []
+    return main
+
+
+PRETRAINED = ["densecl-scenes-0", "moco_v2-scenes-0", "supervised-scenes-0", "densecl-scenes-1"]
+
+
+def test_every_row_is_pretrained_once_and_measured_on_every_task_and_seed(study, told):
+    assert told() == 0
+    assert [job for job in told.jobs if isinstance(job, str)] == PRETRAINED
+    tasks = (study.VOC, study.CITYSCAPES, study.DEPTH)
+    cells = {(name, task, seed) for name in ["random", *PRETRAINED] for task in tasks for seed in (0, 1, 2)}
+    assert sorted(job for job in told.jobs if isinstance(job, tuple)) == sorted(cells)
+
+
+def test_what_fails_is_told_at_the_end_and_the_rest_is_done(study, told, capsys):
+    def pretrained(one, *_):
+        if one.method == "moco_v2":
+            raise DensebenchError("The loss diverged.", "Lower the rate.")
+
+    def measured(cell, *_):
+        if cell[0].method == "supervised" and cell[1] == study.DEPTH:
+            raise DensebenchError(f"No depth for seed {cell[3]}.")
+
+    assert told(pretrained, measured) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[0] == "The loss diverged. Lower the rate."
+    assert sorted(said.err.splitlines()[1:]) == [f"No depth for seed {seed}." for seed in (0, 1, 2)]
+    measured_rows = {job[0] for job in told.jobs if isinstance(job, tuple)}
+    assert measured_rows == {"random", *PRETRAINED} - {"moco_v2-scenes-0"}
+
+
+def killed(*_):
+    raise BrokenProcessPool
+
+
 def interrupted(*_, **__):
     raise KeyboardInterrupt
-
-
-def interrupted_and_saved(*_, **__):
-    try:
-        raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        raise DensebenchError("Interrupted after 3 of 9 steps.", "Type the same command again.") from None
 
 
 def refused(*_, **__):
@@ -35,29 +104,23 @@ def refused(*_, **__):
 
 
 @pytest.mark.parametrize(
-    ("raises", "status", "says"),
+    ("where", "raises", "status", "says"),
     [
-        (interrupted, 130, "Interrupted; what was done is kept. The same command continues from there.\n"),
-        (interrupted_and_saved, 130, "Interrupted after 3 of 9 steps. Type the same command again.\n"),
-        (refused, 1, "There is no voc.json. Write it.\n"),
+        ("_guarded", killed, 1, "A process of the study was killed, perhaps for want of memory. The same command "),
+        ("as_completed", interrupted, 130, "Interrupted; what was done is kept. The same command continues from "),
+        ("Work", refused, 1, "There is no voc.json. Write it.\n"),
     ],
 )
-def test_an_early_end_is_a_sentence_and_a_status(study, monkeypatch, tmp_path, capsys, raises, status, says):
-    monkeypatch.setattr(sys, "argv", ["study.py", "scenes", "--out", str(tmp_path), "--row", "random"])
-    monkeypatch.setattr(study.scenes, "write", lambda folder, *_: folder)
-    monkeypatch.setattr(study, "run_tasks", raises)
-    assert study.main() == status
-    assert capsys.readouterr().err == says
+def test_an_early_end_is_a_sentence_and_a_status(study, told, monkeypatch, capsys, where, raises, status, says):
+    monkeypatch.setattr(study, where, raises)
+    assert told() == status
+    assert capsys.readouterr().err.startswith(says)
 
 
-@pytest.mark.parametrize("part", ["3", "3/2", "0/2", "1/x", "-1/2"])
-def test_a_wrong_share_is_wrong_usage(study, monkeypatch, capsys, part):
-    monkeypatch.setattr(sys, "argv", ["study.py", "scenes", f"--part={part}"])
+@pytest.mark.parametrize("jobs", ["0", "-1", "x", "1/2"])
+def test_a_wrong_number_of_jobs_is_wrong_usage(study, monkeypatch, capsys, jobs):
+    monkeypatch.setattr(sys, "argv", ["study.py", "scenes", f"--jobs={jobs}"])
     with pytest.raises(SystemExit) as end:
         study.main()
     assert end.value.code == 2
-    assert f"'{part}' is no share; write 1/2" in capsys.readouterr().err
-
-
-def test_a_share_is_a_number_of_a_number(study):
-    assert study.share("2/3") == (2, 3)
+    assert f"'{jobs}' is no number of processes; write 1 or more" in capsys.readouterr().err
