@@ -101,15 +101,26 @@ def _packages() -> list[Finding]:
         name = re.split(r"[^\w.-]", requirement)[0]
         extra = requirement.partition("extra == ")[2].strip("\"'")
         if extra in USES:
-            findings.append(_package(name, USES[extra]))
+            findings.append(_package(name, requirement.partition(";")[0], USES[extra]))
     return findings
 
 
-def _package(name: str, use: str) -> Finding:
+def _package(name: str, requirement: str, use: str) -> Finding:
     try:
-        return Finding(name, "ok", importlib.metadata.version(name))
+        found = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, "missing", "not installed", f"needed for {use}: {SET_UP}")
+    if _meets(found, requirement):
+        return Finding(name, "ok", found)
+    return Finding(name, "note", found, f"densebench is tested with {requirement.strip()}: {SET_UP}")
+
+
+def _meets(version: str, requirement: str) -> bool:
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:  # it comes with what trains; the tables alone do without
+        return True
+    return Requirement(requirement).specifier.contains(version, prereleases=True)
 
 
 def _operators() -> list[Finding]:
@@ -142,11 +153,15 @@ def _devices() -> list[Finding]:
     from pretrain.engine.precision import has_bfloat16
 
     bfloat16 = "bfloat16 in hardware" if has_bfloat16() else "no bfloat16: float32 is used"
-    findings = [Finding("CPU", "ok", f"{cores()} cores, {torch.backends.cpu.get_cpu_capability()}, {bfloat16}")]
-    for index in range(torch.cuda.device_count()):
-        device = torch.cuda.get_device_properties(index)
-        findings.append(Finding(f"GPU {index}", "ok", f"{device.name}, {device.total_memory / 2**30:.0f} GB"))
-    if not torch.cuda.is_available():
+    cpu = f"{cores()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    if torch.cuda.is_available():  # the GPUs train, and what they can do decides
+        findings = [Finding("CPU", "ok", cpu)]
+        for index in range(torch.cuda.device_count()):
+            device = torch.cuda.get_device_properties(index)
+            found = f"{device.name}, {device.total_memory / 2**30:.0f} GB, {bfloat16}"
+            findings.append(Finding(f"GPU {index}", "ok", found))
+    else:
+        findings = [Finding("CPU", "ok", f"{cpu}, {bfloat16}")]
         mend = "the demo and the `.small` tasks run on a CPU; the papers' full settings want GPUs"
         findings.append(Finding("GPU", "note", f"torch {torch.__version__} sees none", mend))
     return findings

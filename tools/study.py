@@ -22,7 +22,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_complet
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
 import torch
@@ -229,6 +229,7 @@ class Work:
 
 def _begin(jobs: int) -> None:
     """Take this process's share of the cores; between two jobs an interruption is the study's alone."""
+    set_start_method("fork", force=True)  # of the loaders' workers; mmengine sets it too, and warns
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -46,6 +46,17 @@ def test_a_missing_package_fails_and_says_what_to_do(healthy, monkeypatch, tmp_p
     assert lines[-1] == "1 needed thing missing."
 
 
+def test_another_version_than_what_is_required_is_told(monkeypatch):
+    required = {"torch": "==2.13.0", "typer": "<0.29,>=0.12", "numpy": "<2.4,>=1.26"}
+    found = {"torch": "2.13.0+cpu", "typer": "0.29.2", "numpy": "2.4.0rc1"}
+    requirements = [f"{name}{range}; extra == 'run'" for name, range in required.items()]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: requirements)
+    monkeypatch.setattr(importlib.metadata, "version", found.get)
+    told = {finding.name: finding for finding in doctor._packages()}
+    assert {name: finding.state for name, finding in told.items()} == {"torch": "ok", "typer": "note", "numpy": "note"}
+    assert told["typer"].mend == "densebench is tested with typer<0.29,>=0.12: run `make setup` in the clone"
+
+
 def test_every_package_that_the_metadata_require_is_looked_for():
     setup = configparser.ConfigParser()
     setup.read(Path(__file__).parents[2] / "setup.cfg")
