@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pretrain.losses.precision import in_float32
+
+_LOGITS = 2**23
+"""Logits that are in memory at a time: dense losses have thousands of queries, and a queue 65,536 keys."""
 
 
 @in_float32
@@ -18,12 +23,40 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
     Args:
         query: L2-normalised queries, (N, D).
         positive: L2-normalised keys, (N, D); key i belongs to query i.
-        negatives: L2-normalised keys of other images, (K, D).
+        negatives: L2-normalised keys of other images, (K, D); a queue, to which no gradient flows.
         temperature: tau.
 
     Returns:
         The mean over the N queries, a scalar.
     """
-    positive_logits = (query * positive).sum(dim=1, keepdim=True)  # (N, 1)
-    logits = torch.cat([positive_logits, query @ negatives.T], dim=1) / temperature  # (N, 1 + K)
-    return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long, device=query.device))
+    query = query / temperature
+    positives = (query * positive).sum(dim=1)  # (N,)
+    rest: Tensor = _LogSumExp.apply(query, negatives)  # type: ignore[no-untyped-call]  # (N,)
+    return F.softplus(rest - positives).mean()
+
+
+class _LogSumExp(torch.autograd.Function):
+    """log sum_n exp(q_i.n) of queries (N, D) and keys (K, D): (N,). The N K logits are never in memory together.
+
+    The gradient to q_i is the mean of the keys, weighted by their softmax; it is found on the way. The keys get none.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, keys: Tensor) -> Tensor:
+        """Return the logarithms."""
+        found, means = query.new_empty(len(query)), torch.empty_like(query)
+        rows = max(1, _LOGITS // len(keys))
+        for some, value, mean in zip(*(torch.split(one, rows) for one in (query, found, means)), strict=True):
+            logits = some @ keys.T
+            largest = logits.max(dim=1, keepdim=True)
+            shares = logits.softmax(dim=1)
+            torch.sub(largest.values, shares.gather(1, largest.indices).log(), out=value[:, None])
+            torch.mm(shares, keys, out=mean)
+        ctx.save_for_backward(means)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the queries."""
+        (means,) = ctx.saved_tensors
+        return gradients[0][:, None] * means, None

@@ -61,6 +61,28 @@ def test_info_nce_is_the_papers_equation():
     assert float(info_nce(query, positive, negatives, TEMPERATURE)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("logits", [1, 12, 30, 2**23])
+def test_info_nce_has_the_gradient_of_all_logits_at_once(monkeypatch, logits):
+    monkeypatch.setattr("pretrain.losses.info_nce._LOGITS", logits)
+    query, positive, negatives = unit(5, 8, seed=0), unit(5, 8, seed=1), unit(12, 8, seed=2)
+    query.requires_grad_()
+    positive.requires_grad_()
+    found = torch.autograd.grad(info_nce(query, positive, negatives, TEMPERATURE), (query, positive))
+    whole = torch.cat([(query * positive).sum(dim=1, keepdim=True), query @ negatives.T], dim=1) / TEMPERATURE
+    first = torch.zeros(5, dtype=torch.long)
+    expected = torch.autograd.grad(torch.nn.functional.cross_entropy(whole, first), (query, positive))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 100])
+def test_info_nce_is_finite_for_any_length(scale):
+    query = (scale * unit(5, 8, seed=0)).requires_grad_()
+    loss = info_nce(query, scale * unit(5, 8, seed=1), scale * unit(12, 8, seed=2), 0.07)
+    (gradient,) = torch.autograd.grad(loss, query)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
+
+
 def test_info_nce_is_lightlys():
     query, positive = unit(5, 8, seed=0), unit(5, 8, seed=1)
     peer = NTXentLoss(temperature=TEMPERATURE, memory_bank_size=(16, 8))
