@@ -53,7 +53,6 @@ def pretrain(
     skip_unreadable: bool = False,
     regions: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-    save_seconds: float | None = None,
 ) -> Path:
     """Pretrain a backbone and return its checkpoint; the same call again resumes, or returns at once.
 
@@ -70,7 +69,6 @@ def pretrain(
         skip_unreadable: Skip images that cannot be read, and count them, instead of stopping.
         regions: The file of the images' regions (see `pretrain.masks`), for a method that reads them.
         progress: Called with the steps done and their total; the progress bar is then not shown.
-        save_seconds: A killed run loses at most this much time; see `StateHook`.
 
     Returns:
         OUT/checkpoint.safetensors.
@@ -125,7 +123,7 @@ def pretrain(
         unreadable = UnreadableHook(pictures, out / "unreadable.txt", LOG_INTERVAL)
         if augment is not None:
             progress_hook = ProgressHook(f"{method} {arch}", chosen.batch_size, quiet=progress is not None)
-            hooks = [StepHook(progress), progress_hook, unreadable, StateHook(str(out / STATE), save_seconds)]
+            hooks = [StepHook(progress), progress_hook, unreadable, StateHook(str(out / STATE))]
             hooks += [NoteHook(note) for note in _notes(kind, chosen, store, source)]
             _train(learner, Augmented(pictures, augment, seed), settings, out, workers, hooks)
         if launch.is_main_process():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -16,8 +17,19 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
-from pretrain.errors import DensebenchError, one_line
+from pretrain.errors import DensebenchError, UsageError, one_line
 from pretrain.saving import write_torch
+
+
+def _wished_seconds() -> float:
+    said = os.environ.get("DENSEBENCH_SAVE_SECONDS", "60")
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise UsageError(f"DENSEBENCH_SAVE_SECONDS is a number of seconds, such as 60; it is {said!r:.40}.")
+    return seconds
 
 
 @HOOKS.register_module()
@@ -34,16 +46,18 @@ class StateHook(Hook):
     # NOTE: mmengine's own resume falls back to full unpickling and restores no random state.
 
     Args:
-        path: The state's file.
-        seconds: Save when this much time has passed since the last save; by default what the environment's
-            DENSEBENCH_SAVE_SECONDS says, else 60.
+        path: The state's file. It is saved whenever 60 seconds have passed since the last save, or as many as the
+            environment's DENSEBENCH_SAVE_SECONDS says.
+
+    Raises:
+        UsageError: What the environment says is no number of seconds.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, path: str, seconds: float | None = None) -> None:
+    def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self.seconds = float(os.environ.get("DENSEBENCH_SAVE_SECONDS", 60)) if seconds is None else seconds
+        self.seconds = _wished_seconds()
         self.interrupted = False
         self._previous_handlers: dict[signal.Signals, Any] = {}
         self._saved_at = 0.0

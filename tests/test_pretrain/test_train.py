@@ -1,9 +1,12 @@
 """Pretraining from the call to the checkpoint: exact resume, and bad input."""
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +16,9 @@ from PIL import Image
 from pretrain import backbones, checkpoint, methods
 from pretrain.data.images import Source
 from pretrain.engine import launch
+from pretrain.engine.state import StateHook
 from pretrain.errors import DensebenchError, UsageError
+from pretrain.monitor import UnreadableHook
 from pretrain.train import _notes, pretrain
 
 STEPS = 10
@@ -103,13 +108,13 @@ import sys, torch
 from pretrain.train import pretrain
 torch.set_num_threads(1)
 pretrain("densecl", "resnet18", sys.argv[1], "scenes", sys.argv[2], overrides=eval(sys.argv[3]), workers=1,
-         save_seconds=0.0, progress=lambda done, total: print(done, flush=True))
+         progress=lambda done, total: print(done, flush=True))
 """
 
 
 def test_a_killed_run_continues_exactly(uninterrupted, photographs, tmp_path):
     command = [sys.executable, "-c", PROGRAM, str(photographs), str(tmp_path), repr(TINY)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DENSEBENCH_SAVE_SECONDS": "0"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as killed:
         while killed.stdout.readline().strip() != "6":
             assert killed.poll() is None
@@ -199,6 +204,27 @@ def test_a_broken_image_stops_the_run_or_is_counted(photographs, tmp_path):
     assert "3.jpg" in (tmp_path / "lenient" / "unreadable.txt").read_text()
     (log,) = (tmp_path / "lenient").glob("*/*.log")
     assert "unreadable" in log.read_text()
+
+
+def test_images_that_any_rank_skipped_are_named_and_counted(monkeypatch, tmp_path, capsys):
+    log = logging.getLogger("ranks")
+    runner = SimpleNamespace(iter=4, max_iters=10, rank=0, logger=log)
+    skipped = SimpleNamespace(skipped=lambda: [Path("a.jpg")])
+    monkeypatch.setattr("pretrain.monitor.all_gather_object", lambda own: [own, ["b.jpg", "a.jpg"]])
+    hook = UnreadableHook(skipped, tmp_path / "unreadable.txt", 5)
+    hook.after_train_iter(runner, 4)
+    assert hook.count == 2
+    assert (tmp_path / "unreadable.txt").read_text() == "a.jpg\nb.jpg\n"
+    assert "2 unreadable images" in capsys.readouterr().err
+    hook.after_train_iter(runner, 4)
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("said", ["soon", "-1", "nan"])
+def test_a_wrong_wish_for_saving_is_one_sentence(monkeypatch, said):
+    monkeypatch.setenv("DENSEBENCH_SAVE_SECONDS", said)
+    with pytest.raises(UsageError, match=f"a number of seconds, such as 60; it is '{said}'"):
+        StateHook("state.pth")
 
 
 def test_collapse_is_logged_and_warned_of_once(photographs, tmp_path, capsys, monkeypatch):
