@@ -6,9 +6,9 @@
     python tools/study.py real_methods --data-root DATA --data-spec FILE --out runs/real
 
 Every finished pretraining and every record is kept: the same command goes on where it stopped. `--jobs` processes share
-the cores and, where there is one, the GPU; two processes of one thread are faster than one of two. A row's cells begin
-when its pretraining is done; one that fails is told of after the others. `--row`, `--only` and `--mode` confine the
-study, so that a machine that is lent for an hour can make a row whole.
+the cores, and the GPU where there is one (see docs/cluster.md); two processes of one thread are faster than one of two.
+A row's cells begin when its pretraining is done; one that fails is told of after the others. `--row`, `--only` and
+`--mode` confine the study, so that a machine that is lent for an hour can make a row whole.
 """
 
 from __future__ import annotations
@@ -100,13 +100,12 @@ class Study:
     rows: tuple[Row, ...]
     tasks: tuple[tuple[str, tuple[str, ...]], ...]
 
-    def cells(self) -> Iterator[Cell]:
-        """Yield every cell, one seed of everything before the next seed."""
+    def cells(self, one: Row) -> Iterator[Cell]:
+        """Yield the cells of a row, one seed of everything before the next seed."""
         for seed in SEEDS:
             for mode, tasks in self.tasks:
                 for task in tasks:
-                    for row in self.rows:
-                        yield row, task, mode, seed
+                    yield one, task, mode, seed
 
 
 def row(method: str, seed: int = 0, regions: str | None = None) -> Row:
@@ -167,13 +166,8 @@ class Work:
         real = arguments.study.startswith("real")
         self.root = arguments.data_root if real else scenes.write(self.out / "scenes", TRAIN, VAL, SCENES_SEED)
         self.images = str(training_images(self.root, self.out)) if real else str(self.root)
-        study = studies()[arguments.study]
-        self.rows = [one for one in study.rows if arguments.row in one.named(self.images)]
-        self.cells = [
-            (one, task, mode, seed)
-            for one, task, mode, seed in study.cells()
-            if one in self.rows and arguments.only in task and arguments.mode in (None, mode)
-        ]
+        self.study, self.only, self.mode = studies()[arguments.study], arguments.only, arguments.mode
+        self.rows = [one for one in self.study.rows if arguments.row in one.named(self.images)]
 
     def done(self, pool: Executor) -> list[str]:
         """Do all of it and return what failed, a sentence each.
@@ -204,9 +198,12 @@ class Work:
         return [failure for failure in failures if failure]
 
     def _submitted(self, pool: Executor, one: Row) -> list[Future[str]]:
-        """Hand the cells of a row to the pool."""
-        cells = [cell for cell in self.cells if cell[0] == one]
-        return [pool.submit(_guarded, partial(measured, cell, self._request(cell), self.images)) for cell in cells]
+        """Hand the cells of a row that are asked for to the pool."""
+        return [
+            pool.submit(_guarded, partial(measured, cell, self._request(cell), self.images))
+            for cell in self.study.cells(one)
+            if self.only in cell[1] and self.mode in (None, cell[2])
+        ]
 
     def _request(self, cell: Cell) -> Request:
         one, _, mode, _ = cell
