@@ -14,7 +14,6 @@ A row's cells begin when its pretraining is done; one that fails is told of afte
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +33,7 @@ from benchmark.run import run_tasks
 from benchmark.shell import DONE, FAILED, INTERRUPTED
 from benchmark.table import wide
 from pretrain import methods
+from pretrain.cores import cores
 from pretrain.data import scenes
 from pretrain.errors import DensebenchError
 from pretrain.masks.make import Options, make
@@ -227,7 +227,7 @@ class Work:
 def _begin(jobs: int) -> None:
     """Take this process's share of the cores; between two jobs an interruption is the study's alone."""
     set_start_method("fork", force=True)  # of the loaders' workers; mmengine sets it too, and warns
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    torch.set_num_threads(max(1, cores() // jobs))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -277,7 +277,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--data-spec", type=Path)
-    parser.add_argument("--jobs", type=positive, default=os.cpu_count(), help="processes at a time")
+    parser.add_argument("--jobs", type=positive, default=cores(), help="processes at a time")
     parser.add_argument("--row", default="", help="only rows whose name holds this text")
     parser.add_argument("--only", default="", help="only tasks whose name holds this text")
     parser.add_argument("--mode", choices=("linear", "finetune"), help="only this mode")

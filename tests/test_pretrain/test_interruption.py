@@ -36,3 +36,10 @@ def test_masks_refuses_a_folder_and_a_source_without_use(tmp_path):
         make("images", "grid", tmp_path, Options())
     with pytest.raises(UsageError, match="found in the images alone"):
         make("images", "grid", tmp_path / "masks", Options(sources=(Path("x"),)))
+
+
+@pytest.mark.parametrize("said", ["soon", "-1", "nan"])
+def test_a_wrong_wish_for_saving_is_one_sentence(monkeypatch, said):
+    monkeypatch.setenv("DENSEBENCH_SAVE_SECONDS", said)
+    with pytest.raises(UsageError, match=f"a number of seconds, such as 60; it is '{said}'"):
+        StateHook("state.pth")

@@ -16,7 +16,6 @@ from PIL import Image
 from pretrain import backbones, checkpoint, methods
 from pretrain.data.images import Source
 from pretrain.engine import launch
-from pretrain.engine.state import StateHook
 from pretrain.errors import DensebenchError, UsageError
 from pretrain.monitor import UnreadableHook
 from pretrain.train import _notes, pretrain
@@ -218,13 +217,6 @@ def test_images_that_any_rank_skipped_are_named_and_counted(monkeypatch, tmp_pat
     assert "2 unreadable images" in capsys.readouterr().err
     hook.after_train_iter(runner, 4)
     assert not capsys.readouterr().err
-
-
-@pytest.mark.parametrize("said", ["soon", "-1", "nan"])
-def test_a_wrong_wish_for_saving_is_one_sentence(monkeypatch, said):
-    monkeypatch.setenv("DENSEBENCH_SAVE_SECONDS", said)
-    with pytest.raises(UsageError, match=f"a number of seconds, such as 60; it is '{said}'"):
-        StateHook("state.pth")
 
 
 def test_collapse_is_logged_and_warned_of_once(photographs, tmp_path, capsys, monkeypatch):
