@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -85,6 +86,7 @@ class Row:
         return out / "pretrain" / self.named(images) / CHECKPOINT
 
 
+_interrupted = threading.Event()  # in this process of the pool
 Cell = tuple[Row, str, str, int]  # a row, a task, a mode and a fine-tuning seed
 
 
@@ -233,12 +235,17 @@ def _begin(jobs: int) -> None:
 
 def _guarded(job: Callable[[], None]) -> str:
     """Do a job and return what went wrong, as a sentence; empty if nothing did."""
+    if _interrupted.is_set():  # the pool has the next job at hand already, and cannot take it back
+        return "Interrupted."
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         job()
     except DensebenchError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            _interrupted.set()
         return str(error)
     except KeyboardInterrupt:
+        _interrupted.set()
         return "Interrupted."
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
