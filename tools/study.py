@@ -14,18 +14,15 @@ A row's cells begin when its pretraining is done; one that fails is told of afte
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
-import torch
+from pool import guarded, pool
 
 from benchmark.report import markdown
 from benchmark.request import Request
@@ -86,7 +83,6 @@ class Row:
         return out / "pretrain" / self.named(images) / CHECKPOINT
 
 
-_interrupted = threading.Event()  # in this process of the pool
 Cell = tuple[Row, str, str, int]  # a row, a task, a mode and a fine-tuning seed
 
 
@@ -146,8 +142,8 @@ def main() -> int:
     arguments = parsed()
     try:
         work = Work(arguments)
-        with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), _begin, (arguments.jobs,)) as pool:
-            failures = work.done(pool)
+        with pool(arguments.jobs) as processes:
+            failures = work.done(processes)
     except DensebenchError as error:
         print(error, file=sys.stderr)
         return error.status
@@ -171,7 +167,7 @@ class Work:
         self.study, self.only, self.mode = studies()[arguments.study], arguments.only, arguments.mode
         self.rows = [one for one in self.study.rows if arguments.row in one.named(self.images)]
 
-    def done(self, pool: Executor) -> list[str]:
+    def done(self, processes: Executor) -> list[str]:
         """Do all of it and return what failed, a sentence each.
 
         Raises:
@@ -183,12 +179,12 @@ class Work:
         try:
             for one in trained:
                 job = partial(pretrained, one, self.images, self.out, files.get(one.regions or ""))
-                pretrainings[pool.submit(_guarded, job)] = one
-            cells = [cell for one in self.rows if not one.trains for cell in self._submitted(pool, one)]
+                pretrainings[processes.submit(guarded, job)] = one
+            cells = [cell for one in self.rows if not one.trains for cell in self._submitted(processes, one)]
             for future in as_completed(pretrainings):
                 failures.append(future.result())
                 if not failures[-1]:
-                    cells += self._submitted(pool, pretrainings[future])
+                    cells += self._submitted(processes, pretrainings[future])
             failures += [future.result() for future in as_completed(cells)]
         except BrokenProcessPool:
             raise DensebenchError(
@@ -196,13 +192,13 @@ class Work:
                 "The same command continues from there; use fewer --jobs.",
             ) from None
         finally:
-            pool.shutdown(cancel_futures=True)
+            processes.shutdown(cancel_futures=True)
         return [failure for failure in failures if failure]
 
-    def _submitted(self, pool: Executor, one: Row) -> list[Future[str]]:
-        """Hand the cells of a row that are asked for to the pool."""
+    def _submitted(self, processes: Executor, one: Row) -> list[Future[str]]:
+        """Hand the cells of a row that are asked for to the processes."""
         return [
-            pool.submit(_guarded, partial(measured, cell, self._request(cell), self.images))
+            processes.submit(guarded, partial(measured, cell, self._request(cell), self.images))
             for cell in self.study.cells(one)
             if self.only in cell[1] and self.mode in (None, cell[2])
         ]
@@ -224,32 +220,6 @@ class Work:
         file = self.out / f"{Path(self.images).stem}.{kind}.masks"
         make(self.images, kind, file, Options(sources=drawings(self.root) if kind == "human" else ()))
         return file
-
-
-def _begin(jobs: int) -> None:
-    """Take this process's share of the cores; between two jobs an interruption is the study's alone."""
-    set_start_method("fork", force=True)  # of the loaders' workers; mmengine sets it too, and warns
-    torch.set_num_threads(max(1, cores() // jobs))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _guarded(job: Callable[[], None]) -> str:
-    """Do a job and return what went wrong, as a sentence; empty if nothing did."""
-    if _interrupted.is_set():  # the pool has the next job at hand already, and cannot take it back
-        return "Interrupted."
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        job()
-    except DensebenchError as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            _interrupted.set()
-        return str(error)
-    except KeyboardInterrupt:
-        _interrupted.set()
-        return "Interrupted."
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return ""
 
 
 def pretrained(one: Row, images: str, out: Path, regions: Path | None) -> None:

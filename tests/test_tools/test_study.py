@@ -40,7 +40,7 @@ class Here(Executor):
 @pytest.fixture
 def told(study, monkeypatch, tmp_path):
     """Return what runs the spine's linear part without training anything; its jobs are listed in `told.jobs`."""
-    monkeypatch.setattr(study, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(study, "pool", Here)
     monkeypatch.setattr(study.scenes, "write", lambda folder, *_: folder)
     monkeypatch.setattr(sys, "argv", ["study.py", "scenes", "--out", str(tmp_path), "--mode", "linear"])
 
@@ -106,7 +106,7 @@ def refused(*_, **__):
 @pytest.mark.parametrize(
     ("where", "raises", "status", "says"),
     [
-        ("_guarded", killed, 1, "A process of the study was killed, perhaps for want of memory. The same command "),
+        ("guarded", killed, 1, "A process of the study was killed, perhaps for want of memory. The same command "),
         ("as_completed", interrupted, 130, "Interrupted; what was done is kept. The same command continues from "),
         ("Work", refused, 1, "There is no voc.json. Write it.\n"),
     ],
