@@ -48,10 +48,12 @@ if __name__ == "__main__":
 def started(tmp_path):
     """Return what starts a pool of two processes with six jobs of so many seconds, in a process group of their own."""
 
+    processes = []
+
     def start(seconds):
         script = tmp_path / "jobs.py"
         script.write_text(SCRIPT.format(tools=str(TOOLS), seconds=seconds))
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(script), str(tmp_path)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -59,8 +61,13 @@ def started(tmp_path):
             process_group=0,
             cwd=TOOLS.parent,
         )
+        processes.append(process)
+        return process
 
-    return start
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def numbers(folder, state):
