@@ -24,7 +24,7 @@ from benchmark.convert import Backbone
 from benchmark.heads.norms import precise
 from benchmark.heads.trunk import TrunkHook
 from pretrain.engine import guard, sampling  # noqa: F401 (registers the hooks)
-from pretrain.engine.launch import build_runner, is_main_process, train
+from pretrain.engine.launch import build_runner, end_workers, is_main_process, train
 from pretrain.engine.precision import AutocastOptimWrapper  # noqa: F401
 from pretrain.engine.progress import ProgressHook
 from pretrain.engine.state import StateHook, unwrapped
@@ -94,9 +94,11 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
     train(runner)
     if job.composed.precise_bn:
         precise(runner, job.composed.places, job.composed.precise_bn, frozen=job.frozen)
+    end_workers(runner.train_dataloader)
     with contextlib.redirect_stdout(io.StringIO()):
         _ = runner.test_loop  # builds the data set; pycocotools reports its reading
     metrics = runner.test()
+    end_workers(runner.test_dataloader)
     if job.keep_model and is_main_process():
         write_torch(job.folder / "model.pth", unwrapped(runner.model).state_dict())
     return {name.rpartition("/")[2]: float(value) for name, value in metrics.items()}

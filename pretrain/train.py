@@ -226,6 +226,7 @@ def _train(
             f"Interrupted after {runner.iter + 1} of {settings.steps} steps; the state is kept in {out}.",
             "Type the same command again to continue.",
         ) from None
+    launch.end_workers(runner.train_dataloader)
 
 
 def _meta(settings: Settings, learner: Learner, skipped: int) -> checkpoint.Meta:

@@ -54,5 +54,6 @@ def loader(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin_memory,
+        persistent_workers=workers > 0,  # so that `end_workers` finds them
         worker_init_fn=quiet_worker,
     )

@@ -98,3 +98,15 @@ def train(runner: Runner) -> Any:
         for hook in runner.hooks:
             if isinstance(hook, ProgressHook | StateHook):
                 hook.close()
+
+
+def end_workers(loader: Any) -> None:
+    """End the workers that a loader keeps, if it has begun; it can begin again.
+
+    # NOTE: the garbage collector closes a loader's queues before torch tells the workers to end, and torch then waits
+    five seconds for them.
+    """
+    iterator = getattr(loader, "_iterator", None)
+    if iterator is not None:
+        iterator._shutdown_workers()
+        loader._iterator = None

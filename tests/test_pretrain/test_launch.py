@@ -1,11 +1,12 @@
 """Loaders' workers."""
 
 import gc
+import multiprocessing
 import os
 
 from torch.utils.data import DataLoader, Dataset
 
-from pretrain.engine.launch import quiet_worker
+from pretrain.engine.launch import end_workers, quiet_worker
 
 
 class Leftover:
@@ -40,3 +41,17 @@ def test_a_worker_leaves_the_main_processs_garbage_alone(tmp_path):
         gc.enable()
     gc.collect()
     assert told.read_text().split() == [str(os.getpid())]
+
+
+def test_a_loaders_workers_end_at_once():
+    loader = DataLoader(range(4), num_workers=2, persistent_workers=True, worker_init_fn=quiet_worker)
+    before = set(multiprocessing.active_children())
+    end_workers(loader)  # none has begun
+    assert len(list(loader)) == 4
+    workers = set(multiprocessing.active_children()) - before
+    assert len(workers) == 2
+    end_workers(loader)
+    assert not workers & set(multiprocessing.active_children())
+    assert [worker.exitcode for worker in workers] == [0, 0]  # not by SIGTERM, after five seconds
+    assert len(list(loader)) == 4
+    end_workers(loader)
