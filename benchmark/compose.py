@@ -138,7 +138,6 @@ def compose(
             "model": model,
             "places": protocol["trunk"],
             "frozen": frozen,
-            "channels_last": setting.precision == "bfloat16",
         },
         "train_dataloader": _train_loader(spec, found, protocol, setting),
         "test_dataloader": _test_loader(spec, found, protocol, setting, values.get("max_test_images")),

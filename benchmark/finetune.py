@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +21,7 @@ from benchmark.compose import Composed
 from benchmark.convert import Backbone
 from benchmark.heads.norms import precise
 from benchmark.heads.trunk import TrunkHook
-from pretrain.engine import guard, sampling  # noqa: F401 (registers the hooks)
-from pretrain.engine.launch import build_runner, end_workers, is_main_process, train
+from pretrain.engine import guard, launch, sampling  # noqa: F401 (registers the hooks)
 from pretrain.engine.precision import AutocastOptimWrapper  # noqa: F401
 from pretrain.engine.progress import ProgressHook
 from pretrain.engine.state import StateHook, unwrapped
@@ -75,7 +72,7 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
     backbones.register(job.backbone.arch)
     state_file = job.folder / STATE
     # mmengine would have yapf lay the config out six times, for ten seconds in all.
-    runner = build_runner(Config(job.composed.config, format_python_code=False))
+    runner = launch.build_runner(Config(job.composed.config, format_python_code=False))
     runner.register_hook(
         TrunkHook(
             job.backbone.state,
@@ -91,15 +88,12 @@ def finetune(job: Job, on_step: Callable[[int, int], None] | None = None) -> dic
     if on_step is not None:
         runner.register_hook(_StepHook(on_step), "LOW")
     runner.register_hook(StateHook(str(state_file)), "VERY_LOW")
-    train(runner)
+    launch.train(runner)
     if job.composed.precise_bn:
         precise(runner, job.composed.places, job.composed.precise_bn, frozen=job.frozen)
-    end_workers(runner.train_dataloader)
-    with contextlib.redirect_stdout(io.StringIO()):
-        _ = runner.test_loop  # builds the data set; pycocotools reports its reading
-    metrics = runner.test()
-    end_workers(runner.test_dataloader)
-    if job.keep_model and is_main_process():
+    launch.end_workers(runner.train_dataloader)
+    metrics = launch.test(runner)
+    if job.keep_model and launch.is_main_process():
         write_torch(job.folder / "model.pth", unwrapped(runner.model).state_dict())
     return {name.rpartition("/")[2]: float(value) for name, value in metrics.items()}
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -83,21 +84,43 @@ def train(runner: Runner) -> Any:
         KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
     try:
-        return runner.train()
+        with _workers_may_be_terminated(runner):
+            return runner.train()
     except DensebenchError as error:
         _, found, sentence = error.message.rpartition(f"{DensebenchError.__module__}.DensebenchError: ")
         if not found:
             raise
         raise DensebenchError(sentence.strip()) from error
-    except RuntimeError as error:
-        interrupted = any(isinstance(hook, StateHook) and hook.interrupted for hook in runner.hooks)
-        if interrupted and "DataLoader worker" in str(error):
-            raise KeyboardInterrupt from None  # Slurm's SIGTERM goes to the workers, too: the last saved state counts
-        raise
     finally:
         for hook in runner.hooks:
             if isinstance(hook, ProgressHook | StateHook):
                 hook.close()
+
+
+def test(runner: Runner) -> dict[str, float]:
+    """Evaluate, and return the evaluator's numbers.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM came.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        _ = runner.test_loop  # builds the data set; pycocotools reports its reading
+    with _workers_may_be_terminated(runner):
+        numbers: dict[str, float] = runner.test()
+        return numbers
+
+
+@contextlib.contextmanager
+def _workers_may_be_terminated(runner: Runner) -> Iterator[None]:
+    """Be interrupted where a loader's worker was: Slurm's SIGTERM goes to the workers, too, and may be there first."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = f"{error} {error.__cause__}"
+        interrupted = any(isinstance(hook, StateHook) and hook.interrupted for hook in runner.hooks)
+        if "DataLoader worker" in said and (interrupted or "killed by signal: Terminated" in said):
+            raise KeyboardInterrupt from None  # the last saved state counts
+        raise
 
 
 def end_workers(loader: Any) -> None:

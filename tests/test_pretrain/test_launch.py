@@ -3,10 +3,16 @@
 import gc
 import multiprocessing
 import os
+import signal
+import time
+from types import SimpleNamespace
 
+import pytest
 from torch.utils.data import DataLoader, Dataset
 
+from pretrain.engine import launch
 from pretrain.engine.launch import end_workers, quiet_worker
+from pretrain.engine.state import StateHook
 
 
 class Leftover:
@@ -55,3 +61,36 @@ def test_a_loaders_workers_end_at_once():
     assert [worker.exitcode for worker in workers] == [0, 0]  # not by SIGTERM, after five seconds
     assert len(list(loader)) == 4
     end_workers(loader)
+
+
+class Terminated(Dataset):
+    """What ends the worker that reads it by a signal."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), self.number)
+        time.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("number", "interrupted", "error"),
+    [
+        (signal.SIGTERM, False, KeyboardInterrupt),
+        (signal.SIGKILL, True, KeyboardInterrupt),
+        (signal.SIGKILL, False, RuntimeError),
+    ],
+)
+@pytest.mark.parametrize("act", ["train", "test"])
+def test_a_terminated_worker_interrupts_and_a_killed_one_is_an_error(tmp_path, act, number, interrupted, error):
+    """SIGTERM may reach the worker before it reaches this process; nobody but the kernel, for want of memory, kills."""
+    hook = StateHook(str(tmp_path / "state.pth"))
+    hook.interrupted = interrupted
+    loader = DataLoader(Terminated(number), num_workers=1, worker_init_fn=quiet_worker)
+    runner = SimpleNamespace(hooks=[hook], test_loop=None, **{act: lambda: list(loader)})
+    with pytest.raises(error):
+        getattr(launch, act)(runner)
