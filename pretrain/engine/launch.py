@@ -84,13 +84,8 @@ def train(runner: Runner) -> Any:
         KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
     try:
-        with _workers_may_be_terminated(runner):
+        with _workers_errors(runner):
             return runner.train()
-    except DensebenchError as error:
-        _, found, sentence = error.message.rpartition(f"{DensebenchError.__module__}.DensebenchError: ")
-        if not found:
-            raise
-        raise DensebenchError(sentence.strip()) from error
     finally:
         for hook in runner.hooks:
             if isinstance(hook, ProgressHook | StateHook):
@@ -101,20 +96,29 @@ def test(runner: Runner) -> dict[str, float]:
     """Evaluate, and return the evaluator's numbers.
 
     Raises:
+        DensebenchError: As of `train`.
         KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         _ = runner.test_loop  # builds the data set; pycocotools reports its reading
-    with _workers_may_be_terminated(runner):
+    with _workers_errors(runner):
         numbers: dict[str, float] = runner.test()
         return numbers
 
 
 @contextlib.contextmanager
-def _workers_may_be_terminated(runner: Runner) -> Iterator[None]:
-    """Be interrupted where a loader's worker was: Slurm's SIGTERM goes to the workers, too, and may be there first."""
+def _workers_errors(runner: Runner) -> Iterator[None]:
+    """Let what ends a loader's worker end this process likewise: an error, or an interruption.
+
+    Slurm's SIGTERM goes to the workers, too, and may be there first.
+    """
     try:
         yield
+    except DensebenchError as error:
+        _, found, sentence = error.message.rpartition(f"{DensebenchError.__module__}.DensebenchError: ")
+        if not found:
+            raise
+        raise DensebenchError(sentence.strip()) from error
     except RuntimeError as error:
         said = f"{error} {error.__cause__}"
         interrupted = any(isinstance(hook, StateHook) and hook.interrupted for hook in runner.hooks)

@@ -1,5 +1,7 @@
 """The real program on tiny data: runs, records, resumes, and what it refuses."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,12 @@ def test_every_task_gives_a_record_with_all_its_metrics(data, tmp_path, name, pr
     assert any("SyncBN became BN" in note for note in record.notes)
     assert record.data["name"] == "scenes"
     assert not list((tmp_path / "work").rglob("state.pth"))
+
+
+def test_a_finished_run_has_ended_its_workers(data, tmp_path):
+    before = set(multiprocessing.active_children())
+    run_tasks([SEG], "random", [0], request(data, tmp_path, workers=1), lambda _: None)
+    assert not set(multiprocessing.active_children()) - before
 
 
 def test_a_record_that_exists_is_not_run_again(data, tmp_path):

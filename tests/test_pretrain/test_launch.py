@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from pretrain.engine import launch
 from pretrain.engine.launch import end_workers, quiet_worker
 from pretrain.engine.state import StateHook
+from pretrain.errors import DensebenchError
 
 
 class Leftover:
@@ -94,3 +95,20 @@ def test_a_terminated_worker_interrupts_and_a_killed_one_is_an_error(tmp_path, a
     runner = SimpleNamespace(hooks=[hook], test_loop=None, **{act: lambda: list(loader)})
     with pytest.raises(error):
         getattr(launch, act)(runner)
+
+
+class Damaged(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise DensebenchError("a.jpg is damaged.", "Restore it.")
+
+
+@pytest.mark.parametrize("act", ["train", "test"])
+def test_a_workers_error_is_a_sentence(act):
+    loader = DataLoader(Damaged(), num_workers=1, worker_init_fn=quiet_worker)
+    runner = SimpleNamespace(hooks=[], test_loop=None, **{act: lambda: list(loader)})
+    with pytest.raises(DensebenchError) as caught:
+        getattr(launch, act)(runner)
+    assert str(caught.value) == "a.jpg is damaged. Restore it."

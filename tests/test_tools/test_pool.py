@@ -47,7 +47,6 @@ if __name__ == "__main__":
 @pytest.fixture
 def started(tmp_path):
     """Return what starts a pool of two processes with six jobs of so many seconds, in a process group of their own."""
-
     processes = []
 
     def start(seconds):
@@ -60,6 +59,7 @@ def started(tmp_path):
             text=True,
             process_group=0,
             cwd=TOOLS.parent,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where tests run in the background
         )
         processes.append(process)
         return process
