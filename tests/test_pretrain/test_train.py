@@ -1,6 +1,8 @@
 """Pretraining from the call to the checkpoint: exact resume, and bad input."""
 
+import gc
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -98,7 +100,13 @@ def test_a_finished_run_returns_at_once(uninterrupted, photographs):
 
 
 def test_workers_and_another_seed(uninterrupted, photographs, tmp_path):
-    assert same(tensors(run("densecl", photographs, tmp_path / "a", workers=2)), tensors(uninterrupted))
+    before = set(multiprocessing.active_children())
+    gc.disable()  # a collection would end the workers, after seconds
+    try:
+        assert same(tensors(run("densecl", photographs, tmp_path / "a", workers=2)), tensors(uninterrupted))
+        assert not set(multiprocessing.active_children()) - before
+    finally:
+        gc.enable()
     assert not same(tensors(run("densecl", photographs, tmp_path / "b", seed=1)), tensors(uninterrupted))
 
 
