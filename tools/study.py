@@ -8,7 +8,8 @@
 Every finished pretraining and every record is kept: the same command goes on where it stopped. `--jobs` processes share
 the cores, and the GPU where there is one (see docs/cluster.md); two processes of one thread are faster than one of two.
 A row's cells begin when its pretraining is done; one that fails is told of after the others. `--row`, `--only` and
-`--mode` confine the study, so that a machine that is lent for an hour can make a row whole.
+`--mode` confine the study, so that a machine that is lent for an hour can make a row whole. `--set` changes settings of
+its tasks as `densebench run` does, all of them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from benchmark.report import markdown
 from benchmark.request import Request
 from benchmark.result import read_all
 from benchmark.run import run_tasks
-from benchmark.shell import DONE, FAILED, INTERRUPTED
+from benchmark.shell import DONE, FAILED, INTERRUPTED, key_values, literal
 from benchmark.table import wide
 from pretrain import methods
 from pretrain.cores import cores
@@ -161,6 +162,7 @@ class Work:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.out, self.spec = arguments.out, arguments.data_spec
+        self.overrides = {key: literal(value) for key, value in key_values(arguments.settings).items()}
         real = arguments.study.startswith("real")
         self.root = arguments.data_root if real else scenes.write(self.out / "scenes", TRAIN, VAL, SCENES_SEED)
         self.images = str(training_images(self.root, self.out)) if real else str(self.root)
@@ -212,6 +214,7 @@ class Work:
             name=one.named(self.images),
             out=self.out,
             data_spec=self.spec,
+            overrides=self.overrides,
             workers=1,
         )
 
@@ -258,6 +261,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--row", default="", help="only rows whose name holds this text")
     parser.add_argument("--only", default="", help="only tasks whose name holds this text")
     parser.add_argument("--mode", choices=("linear", "finetune"), help="only this mode")
+    parser.add_argument("--set", dest="settings", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     if arguments.study.startswith("real") and arguments.data_root is None:
         parser.error("a study of real images needs --data-root")

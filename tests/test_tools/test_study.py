@@ -52,6 +52,7 @@ def told(study, monkeypatch, tmp_path):
         def measurement(cell, request, images):
             assert request.name == cell[0].named(images)
             assert request.mode == cell[2] == "linear"
+            assert request.overrides == main.overrides
             main.jobs.append((cell[0].named(images), cell[1], cell[3]))
             measured(cell, request, images)
 
@@ -59,7 +60,7 @@ def told(study, monkeypatch, tmp_path):
         monkeypatch.setattr(study, "measured", measurement)
         return study.main()
 
-    main.jobs = []
+    main.jobs, main.overrides = [], {}
     return main
 
 
@@ -72,6 +73,19 @@ def test_every_row_is_pretrained_once_and_measured_on_every_task_and_seed(study,
     tasks = (study.VOC, study.CITYSCAPES, study.DEPTH)
     cells = {(name, task, seed) for name in ["random", *PRETRAINED] for task in tasks for seed in (0, 1, 2)}
     assert sorted(job for job in told.jobs if isinstance(job, tuple)) == sorted(cells)
+
+
+def test_changed_settings_reach_every_cell(told):
+    sys.argv += ["--only", "depth", "--set", "schedule.iterations=800", "optimizer.lr=0.01"]
+    told.overrides = {"schedule.iterations": 800, "optimizer.lr": 0.01}
+    assert told() == 0
+    assert len([job for job in told.jobs if isinstance(job, tuple)]) == 15
+
+
+def test_a_setting_without_a_value_is_a_sentence(told, capsys):
+    sys.argv += ["--set", "schedule.iterations"]
+    assert told() == 2
+    assert "--set wants KEY=VALUE and got 'schedule.iterations'." in capsys.readouterr().err
 
 
 def test_what_fails_is_told_at_the_end_and_the_rest_is_done(study, told, capsys):
