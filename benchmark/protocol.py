@@ -10,7 +10,12 @@ from typing import Any
 from benchmark.task import Task
 from pretrain.errors import UsageError, unknown
 
-COUNTS = ("iterations", "batch_size", "test_batch_size", "max_test_images")
+LOWEST = {
+    **dict.fromkeys(("warmup", "precise_bn", "num_convs"), 0),
+    **dict.fromkeys(("iterations", "milestones", "batch_size", "test_batch_size", "max_test_images"), 1),
+    **dict.fromkeys(("scale", "crop", "width", "widths", "auxiliary_width", "fc_width", "num", "nms_pre", "max_per_img"), 1),
+}
+"""The settings that are whole numbers, by the last part of their names, and the lowest of each."""
 MODES = ("finetune", "frozen", "linear")
 Protocol = dict[str, Any]
 
@@ -108,6 +113,8 @@ def _override(protocol: Protocol, name: str, value: Any) -> None:
     if listed:
         if not isinstance(value, list | tuple) or not value:
             raise UsageError(f"'{name}' is a list, such as --set '{name}={old}'; got {value!r}.")
+        if isinstance(old, tuple) and len(value) != len(old):
+            raise UsageError(f"'{name}' has {len(old)} numbers, such as {old}; got {value!r}.")
         value = type(old)(value)
     _hold_to_kind(name, old, value)
     block[last] = value
@@ -123,8 +130,9 @@ def _hold_to_kind(name: str, old: Any, value: Any) -> None:
     signed = isinstance(old, int | float) and old < 0
     if name == "values.max_test_images" and value is None:  # all of them
         return
-    if name.rpartition(".")[2] in COUNTS:
-        fits, wanted = number and isinstance(value, int) and value > 0, "a whole number from 1 up"
+    lowest = LOWEST.get(name.rpartition(".")[2])
+    if lowest is not None and not isinstance(old, str):
+        fits, wanted = number and isinstance(value, int) and value >= lowest, f"a whole number from {lowest} up"
     elif isinstance(old, bool):
         fits, wanted = isinstance(value, bool), "True or False"
     elif isinstance(old, int | float):

@@ -169,7 +169,11 @@ def test_a_list_is_set_whole():
         ("optimizer.lr", -0.1, "a number from 0 up"),
         ("optimizer.lr", float("nan"), "a number from 0 up"),
         ("optimizer.type", 3, "a word"),
-        ("values.crop", [96, "wide"], "a number from 0 up"),
+        ("values.crop", [96, "wide"], "a whole number from 1 up"),
+        ("values.crop", [96, 0], "a whole number from 1 up"),
+        ("values.crop", [96], r"has 2 numbers, such as \(128, 128\); got \[96\]"),
+        ("values.width", 1.5, "a whole number from 1 up"),
+        ("benchmark.precise_bn", 0.5, "a whole number from 0 up"),
         ("values.align_corners", 1, "True or False"),
         ("values.max_test_images", 0, "a whole number from 1 up"),
     ],
@@ -177,6 +181,13 @@ def test_a_list_is_set_whole():
 def test_values_of_another_kind_are_refused(name, value, said):
     with pytest.raises(UsageError, match=said):
         composed(overrides={name: value})
+
+
+def test_milestones_between_two_steps_are_refused():
+    """Such a rate would never fall."""
+    composed("voc_det_c4_24k", overrides={"schedule.milestones": [100], "schedule.warmup": 0})
+    with pytest.raises(UsageError, match="a whole number from 1 up"):
+        composed("voc_det_c4_24k", overrides={"schedule.milestones": [100.5]})
 
 
 def test_values_of_the_right_kind_are_taken():
