@@ -13,7 +13,8 @@ from pretrain.errors import UsageError, unknown
 LOWEST = {
     **dict.fromkeys(("warmup", "precise_bn", "num_convs"), 0),
     **dict.fromkeys(("iterations", "milestones", "batch_size", "test_batch_size", "max_test_images"), 1),
-    **dict.fromkeys(("scale", "crop", "width", "widths", "auxiliary_width", "fc_width", "num", "nms_pre", "max_per_img"), 1),
+    **dict.fromkeys(("scale", "crop", "width", "widths", "auxiliary_width", "fc_width"), 1),
+    **dict.fromkeys(("num", "nms_pre", "max_per_img"), 1),
 }
 """The settings that are whole numbers, by the last part of their names, and the lowest of each."""
 MODES = ("finetune", "frozen", "linear")
