@@ -148,11 +148,11 @@ class PrototypeHead(nn.Module):
 
 
 class Headed(nn.Module):
-    """A backbone and the head on its last map; its kinds tell what they return.
+    """A backbone and the head on what it gives; its kinds tell what that is, and what they return.
 
     Args:
         backbone: The backbone.
-        head: Maps its features (B, C, H, W) to (B, D).
+        head: Maps its features, or what is pooled from them, to projections.
     """
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:

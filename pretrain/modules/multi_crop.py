@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pretrain.backbones import Backbone
 from pretrain.backbones.vit import ViT
 from pretrain.errors import UsageError
-from pretrain.modules.heads import PrototypeHead
+from pretrain.modules.heads import Headed, PrototypeHead
 
 
 def each_size(encode: Callable[[Tensor], Tensor], images: Sequence[Tensor]) -> list[Tensor]:
@@ -51,18 +51,10 @@ def embed(backbone: Backbone, images: Tensor) -> Tensor:
     return features.mean(dim=(2, 3))
 
 
-class MultiCropEncoder(nn.Module):
-    """A backbone and a head, on views of several sizes.
+class MultiCropEncoder(Headed):
+    """A backbone and the head on its vectors, for views of several sizes."""
 
-    Args:
-        backbone: The backbone.
-        head: Maps its vectors (N, C) to (N, K).
-    """
-
-    def __init__(self, backbone: Backbone, head: PrototypeHead) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
+    head: PrototypeHead
 
     def forward(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Return the head's output for every view, (B, K) each."""

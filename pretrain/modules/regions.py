@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from pretrain.backbones import Backbone
+from pretrain.modules.heads import Headed
 
 
 def mask_pooling(features: Tensor, masks: Tensor) -> Tensor:
@@ -53,18 +53,8 @@ def each(head: nn.Module, regions: Tensor) -> Tensor:
     return projections.view(images, count, -1)
 
 
-class RegionEncoder(nn.Module):
-    """A backbone, mask pooling, and a projector on the pooled features.
-
-    Args:
-        backbone: The backbone.
-        head: Maps (N, C) to (N, D).
-    """
-
-    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
+class RegionEncoder(Headed):
+    """A backbone, mask pooling, and the head on the pooled features (N, C)."""
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
         """Return the projections (B, M, D) of regions (B, M, h, w) in images (B, 3, H, W), not normalised."""
