@@ -8,8 +8,8 @@
 Every finished pretraining and every record is kept: the same command goes on where it stopped. `--jobs` processes share
 the cores, and the GPU where there is one (see docs/cluster.md); two processes of one thread are faster than one of two.
 A row's cells begin when its pretraining is done; one that fails is told of after the others. `--row`, `--only` and
-`--mode` confine the study, so that a machine that is lent for an hour can make a row whole. `--set` changes settings of
-its tasks as `densebench run` does, all of them.
+`--mode` confine the study, so that a machine that is lent for an hour can make a row whole. `--set` changes settings
+of all its tasks as `densebench run` does, `--pretrain-set` those of all its pretrainings, which then are other rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -60,12 +60,14 @@ class Row:
         arch: The architecture.
         seed: Of the pretraining.
         regions: The kind of regions, for a method that reads them.
+        changed: What its recipe is changed in, KEY=VALUE each.
     """
 
     method: str
     arch: str
     seed: int = 0
     regions: str | None = None
+    changed: tuple[str, ...] = ()
 
     @property
     def trains(self) -> bool:
@@ -77,7 +79,7 @@ class Row:
         if not self.trains:
             return "random"
         method = self.method if self.regions is None else f"{self.method}_{self.regions}"
-        return f"{method}-{Path(images).stem}-{self.seed}"
+        return "+".join([f"{method}-{Path(images).stem}-{self.seed}", *self.changed])
 
     def checkpoint(self, images: str, out: Path) -> Path:
         """Return where its checkpoint lies."""
@@ -162,12 +164,13 @@ class Work:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.out, self.spec = arguments.out, arguments.data_spec
-        self.overrides = {key: literal(value) for key, value in key_values(arguments.settings).items()}
+        self.overrides = {key: literal(value) for key, value in key_values(arguments.set).items()}
         real = arguments.study.startswith("real")
         self.root = arguments.data_root if real else scenes.write(self.out / "scenes", TRAIN, VAL, SCENES_SEED)
         self.images = str(training_images(self.root, self.out)) if real else str(self.root)
         self.study, self.only, self.mode = studies()[arguments.study], arguments.only, arguments.mode
-        self.rows = [one for one in self.study.rows if arguments.row in one.named(self.images)]
+        rows = (replace(one, changed=tuple(arguments.pretrain_set)) for one in self.study.rows)
+        self.rows = [one for one in rows if arguments.row in one.named(self.images)]
 
     def done(self, processes: Executor) -> list[str]:
         """Do all of it and return what failed, a sentence each.
@@ -233,7 +236,7 @@ def pretrained(one: Row, images: str, out: Path, regions: Path | None) -> None:
         images,
         "scenes",
         one.checkpoint(images, out).parent,
-        overrides={"precision": PRECISION},
+        overrides={"precision": PRECISION, **key_values(one.changed)},
         seed=one.seed,
         workers=1,
         regions=regions,
@@ -261,7 +264,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--row", default="", help="only rows whose name holds this text")
     parser.add_argument("--only", default="", help="only tasks whose name holds this text")
     parser.add_argument("--mode", choices=("linear", "finetune"), help="only this mode")
-    parser.add_argument("--set", dest="settings", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    for option in ("--set", "--pretrain-set"):
+        parser.add_argument(option, nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     if arguments.study.startswith("real") and arguments.data_root is None:
         parser.error("a study of real images needs --data-root")

@@ -88,6 +88,16 @@ def test_a_setting_without_a_value_is_a_sentence(told, capsys):
     assert "--set wants KEY=VALUE and got 'schedule.iterations'." in capsys.readouterr().err
 
 
+def test_a_changed_recipe_makes_rows_of_its_own(told):
+    sys.argv += ["--only", "depth", "--row", "moco", "--pretrain-set", "iterations=960", "lr=0.001"]
+
+    def pretrained(one, *_):
+        assert one.changed == ("iterations=960", "lr=0.001")
+
+    assert told(pretrained) == 0
+    assert told.jobs[0] == "moco_v2-scenes-0+iterations=960+lr=0.001"
+
+
 def test_what_fails_is_told_at_the_end_and_the_rest_is_done(study, told, capsys):
     def pretrained(one, *_):
         if one.method == "moco_v2":
