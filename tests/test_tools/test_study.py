@@ -98,6 +98,13 @@ def test_a_changed_recipe_makes_rows_of_its_own(told):
     assert told.jobs[0] == "moco_v2-scenes-0+iterations=960+lr=0.001"
 
 
+def test_a_changed_recipe_reaches_the_pretraining(study, monkeypatch, tmp_path):
+    given = {}
+    monkeypatch.setattr(study, "pretrain", lambda *_, **keywords: given.update(keywords))
+    study.pretrained(study.Row("densecl", "resnet18", changed=("lr=0.001",)), "scenes", tmp_path, None)
+    assert given["overrides"] == {"precision": study.PRECISION, "lr": "0.001"}
+
+
 def test_what_fails_is_told_at_the_end_and_the_rest_is_done(study, told, capsys):
     def pretrained(one, *_):
         if one.method == "moco_v2":
