@@ -10,13 +10,10 @@ from typing import Any
 from benchmark.task import Task
 from pretrain.errors import UsageError, unknown
 
-LOWEST = {
-    **dict.fromkeys(("warmup", "precise_bn", "num_convs"), 0),
-    **dict.fromkeys(("iterations", "milestones", "batch_size", "test_batch_size", "max_test_images"), 1),
-    **dict.fromkeys(("scale", "crop", "width", "widths", "auxiliary_width", "fc_width"), 1),
-    **dict.fromkeys(("num", "nms_pre", "max_per_img"), 1),
-}
-"""The settings that are whole numbers, by the last part of their names, and the lowest of each."""
+FRACTIONS = {"anchor_scales", "finest_scale", "ignore_iof_thr", "min_bbox_size", "neg_pos_ub", "pos_weight"}
+"""The settings that tasks have as whole numbers and that may be fractions, by the last part of their names."""
+FROM_ZERO = {"ignore_index", "in_index", "num_convs", "out_indices", "precise_bn", "warmup"}
+"""The whole numbers that may be 0 even where the task has another; all others are from 1 up."""
 MODES = ("finetune", "frozen", "linear")
 Protocol = dict[str, Any]
 
@@ -127,18 +124,19 @@ def _hold_to_kind(name: str, old: Any, value: Any) -> None:
         for entry in (value if isinstance(value, list | tuple) else [value]) if old else ():
             _hold_to_kind(name, old[0], entry)
         return
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    signed = isinstance(old, int | float) and old < 0
     if name == "values.max_test_images" and value is None:  # all of them
         return
-    lowest = LOWEST.get(name.rpartition(".")[2])
-    if lowest is not None and not isinstance(old, str):
-        fits, wanted = number and isinstance(value, int) and value >= lowest, f"a whole number from {lowest} up"
-    elif isinstance(old, bool):
+    kind = 1 if name == "values.max_test_images" else old
+    last = name.rpartition(".")[2]
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(kind, bool):
         fits, wanted = isinstance(value, bool), "True or False"
-    elif isinstance(old, int | float):
-        fits, wanted = number and (signed or value >= 0), "a number" if signed else "a number from 0 up"
+    elif isinstance(kind, int | float):
+        whole = isinstance(kind, int) and last not in FRACTIONS
+        lowest = int(whole and kind > 0 and last not in FROM_ZERO)
+        fits = number and (isinstance(value, int) or not whole) and (value >= lowest or kind < 0)
+        wanted = ("a whole number" if whole else "a number") + ("" if kind < 0 else f" from {lowest} up")
     else:
-        fits, wanted = old is None or old.startswith("$") or isinstance(value, str), "a word"
+        fits, wanted = kind is None or kind.startswith("$") or isinstance(value, str), "a word"
     if not fits:
         raise UsageError(f"'{name}' should be {wanted}; the task has {old}, and {value!r} was given.")

@@ -174,8 +174,11 @@ def test_a_list_is_set_whole():
         ("values.crop", [96], r"has 2 numbers, such as \(128, 128\); got \[96\]"),
         ("values.width", 1.5, "a whole number from 1 up"),
         ("benchmark.precise_bn", 0.5, "a whole number from 0 up"),
+        ("model.backbone.dilations", [1, 1, 2, 0.5], "a whole number from 1 up"),
+        ("model.decode_head.in_index", 2.5, "a whole number from 0 up"),
         ("values.align_corners", 1, "True or False"),
         ("values.max_test_images", 0, "a whole number from 1 up"),
+        ("values.max_test_images", 2.5, "a whole number from 1 up"),
     ],
 )
 def test_values_of_another_kind_are_refused(name, value, said):
@@ -193,8 +196,8 @@ def test_milestones_between_two_steps_are_refused():
 def test_values_of_the_right_kind_are_taken():
     composed(overrides={"values.max_test_images": None})
     composed(overrides={"optimizer.weight_decay": 0, "optimizer.momentum": 1})
-    signed = {"model.train_cfg.rpn.sampler.neg_pos_ub": 3, "model.train_cfg.rpn.allowed_border": -1}
-    composed("voc_det_c4_24k", overrides=signed)
+    signed = {"model.train_cfg.rpn.sampler.neg_pos_ub": 2.5, "model.train_cfg.rpn.allowed_border": -1}
+    composed("voc_det_c4_24k", overrides={**signed, "values.anchor_scales": [2, 5.5, 11]})
 
 
 def test_schedules():
