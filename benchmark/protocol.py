@@ -10,8 +10,11 @@ from typing import Any
 from benchmark.task import Task
 from pretrain.errors import UsageError, unknown
 
-FRACTIONS = {"anchor_scales", "finest_scale", "ignore_iof_thr", "min_bbox_size", "neg_pos_ub", "pos_weight"}
-"""The settings that tasks have as whole numbers and that may be fractions, by the last part of their names."""
+FRACTIONS = {
+    *("anchor_scales", "finest_scale", "ignore_iof_thr", "min_bbox_size", "neg_pos_ub", "pad_val", "pos_weight"),
+    *("lr", "min_lr", "weight_decay", "momentum", "power", "loss_weight"),  # `weight_decay=0` in a task is no count
+}
+"""The settings that may be fractions even where a task has a whole number, by the last part of their names."""
 FROM_ZERO = {"ignore_index", "in_index", "num_convs", "out_indices", "precise_bn", "warmup"}
 """The whole numbers that may be 0 even where the task has another; all others are from 1 up."""
 MODES = ("finetune", "frozen", "linear")
