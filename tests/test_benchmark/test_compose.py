@@ -198,6 +198,7 @@ def test_values_of_the_right_kind_are_taken():
     composed(overrides={"optimizer.weight_decay": 0, "optimizer.momentum": 1})
     signed = {"model.train_cfg.rpn.sampler.neg_pos_ub": 2.5, "model.train_cfg.rpn.allowed_border": -1}
     composed("voc_det_c4_24k", overrides={**signed, "values.anchor_scales": [2, 5.5, 11]})
+    composed("nyu_depth_byol", overrides={"model.data_preprocessor.pad_val": 0.5})
 
 
 def test_schedules():
