@@ -26,7 +26,7 @@ TASKS = (
 )
 QUICK_TASKS = TASKS[:3]
 TRAIN_SCENES, VAL_SCENES = 640, 100
-ITERATIONS, QUICK_ITERATIONS = 220, 50
+ITERATIONS, QUICK_ITERATIONS = 220, 40
 SECONDS = {"scenes": 22.0, "iteration": 0.6, "certify": 2.0}
 TASK_SECONDS = dict(zip(TASKS, (16.0, 21.0, 28.0, 52.0, 50.0), strict=True))
 """What a step costs on two cores: the first guess of the time left."""
