@@ -1,26 +1,20 @@
 """Pretraining from the call to the checkpoint: exact resume, and bad input."""
 
 import gc
-import logging
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from pretrain import backbones, checkpoint, methods
-from pretrain.data.images import Source
-from pretrain.engine import launch
+from pretrain import backbones, checkpoint
 from pretrain.errors import DensebenchError, UsageError
-from pretrain.monitor import UnreadableHook
-from pretrain.train import _notes, pretrain
+from pretrain.train import pretrain
 
 STEPS = 10
 TINY = {"iterations": str(STEPS), "batch_size": "6", "image_size": "32", "queue_size": "16", "hidden": "32"}
@@ -213,20 +207,6 @@ def test_a_broken_image_stops_the_run_or_is_counted(photographs, tmp_path):
     assert "unreadable" in log.read_text()
 
 
-def test_images_that_any_rank_skipped_are_named_and_counted(monkeypatch, tmp_path, capsys):
-    log = logging.getLogger("ranks")
-    runner = SimpleNamespace(iter=4, max_iters=10, rank=0, logger=log)
-    skipped = SimpleNamespace(skipped=lambda: [Path("a.jpg")])
-    monkeypatch.setattr("pretrain.monitor.all_gather_object", lambda own: [own, ["b.jpg", "a.jpg"]])
-    hook = UnreadableHook(skipped, tmp_path / "unreadable.txt", 5)
-    hook.after_train_iter(runner, 4)
-    assert hook.count == 2
-    assert (tmp_path / "unreadable.txt").read_text() == "a.jpg\nb.jpg\n"
-    assert "2 unreadable images" in capsys.readouterr().err
-    hook.after_train_iter(runner, 4)
-    assert not capsys.readouterr().err
-
-
 def test_collapse_is_logged_and_warned_of_once(photographs, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pretrain.train.LOOK_INTERVAL", 2)
     monkeypatch.setattr("pretrain.train.LOG_INTERVAL", 2)
@@ -243,19 +223,6 @@ def test_collapse_is_logged_and_warned_of_once(photographs, tmp_path, capsys, mo
     monkeypatch.setattr(backbones.resnet.ResNet, "forward", lambda self, x: same_for_all(self, x, original(self, x)))
     run("moco_v2", photographs, tmp_path / "collapsed")
     assert capsys.readouterr().err.count("the features have collapsed") == 1
-
-
-@pytest.mark.parametrize(
-    ("method", "groups", "ranks", "noted"),
-    [("moco_v1", 1, 1, True), ("densecl", 1, 1, True), ("resim", 4, 1, False), ("moco_v2", 1, 2, False)],
-)
-def test_a_momentum_contrast_without_shuffled_norms_is_noted(method, groups, ranks, noted, monkeypatch):
-    monkeypatch.setattr(launch, "world_size", lambda: ranks)
-    kind = methods.load(method)
-    recipe = kind.recipes["scenes"].with_overrides({"batch_norm_groups": str(groups)}, kind)
-    assert any("batch_norm_groups=8" in note for note in _notes(kind, recipe, None, Source("none", ()))) == noted
-    other = methods.load("byol")
-    assert _notes(other, other.recipes["scenes"], None, Source("none", ())) == []
 
 
 def test_supervised_learns_the_folders(photographs, tmp_path, monkeypatch):
