@@ -92,7 +92,10 @@ def test_spread_features_and_collapsed_features_are_told_apart():
     assert feature_std(spread) == pytest.approx(1, abs=0.02)
     assert feature_std(same) < 0.001
     assert 28 < effective_rank(spread) <= 32
-    assert effective_rank(line) < 2.5
+    assert effective_rank(line) == pytest.approx(1)
+    outgrown = spread * torch.tensor([30.0] + [1.0] * 31)  # what BYOL's short run on the scenes comes to
+    assert 1 < effective_rank(outgrown) < 1.5
+    assert effective_rank(torch.ones(8, 4)) == 1  # exp of no entropy at all
 
 
 def test_the_centre_is_a_slow_mean_of_the_outputs():
