@@ -15,7 +15,7 @@ from pretrain.modules.collapse import effective_rank, feature_std
 
 
 class CollapseHook(Hook):
-    """Log the spread of the backbone's mean features; warn once when all images have the same.
+    """Log the spread of the backbone's mean features; warn once when they hardly differ between images.
 
     Args:
         interval: Look every so many steps.
@@ -42,8 +42,8 @@ class CollapseHook(Hook):
             self._warned = True
             warn(
                 runner,
-                f"the features have collapsed after {runner.iter + 1} steps: std {std:.4f} of 1, effective"
-                f" rank {rank:.1f}; a lower learning rate or a larger queue may help.",
+                f"the features have collapsed after {runner.iter + 1} steps: std {std:.4f} of 1, along {rank:.1f}"
+                " directions (effective rank); a lower learning rate or a larger queue may help.",
             )
 
 

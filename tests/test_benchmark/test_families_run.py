@@ -16,11 +16,11 @@ from pretrain.data import scenes
 from pretrain.errors import UsageError
 
 TINY = {"values.max_test_images": 2, "schedule.iterations": 2, "schedule.batch_size": 2}
-SEGMENTATION = {**TINY, "values.width": 8, "values.auxiliary_width": 8}
+SEGMENTATION = {**TINY, "values.width": 8, "values.auxiliary_width": 8, "values.crop": (96, 96)}
 TASKS = {
     "voc_seg_fcn_d8_20k.demo": SEGMENTATION,
     "nyu_depth_byol.demo": TINY,
-    "cityscapes_seg_fcn_d8_40k.demo": SEGMENTATION,
+    "cityscapes_seg_fcn_d8_40k.demo": {**SEGMENTATION, "values.crop": (97, 97)},
 }
 INITS = {
     "vit_tiny_patch16": "trunc_normal",
