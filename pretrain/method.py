@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
@@ -101,7 +102,7 @@ class Paper:
     arxiv: str
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """A self-supervised method: augmentation, modules and loss, and nothing else.
 
     Subclasses take the backbone and flat keywords in the paper's words. They own no device, optimizer, file
@@ -124,13 +125,13 @@ class Method(nn.Module):
         """Return the keywords which the data decides; none for a method that reads no labels."""
         return {}
 
+    @abstractmethod
     def views(self) -> Augment:
         """Return the augmentation: picklable, run in the workers, random by its generator alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return the "loss" of a batch, and what else is worth logging."""
-        raise NotImplementedError
 
     def before_step(self, progress: float) -> None:
         """Do what comes before a step (EMA, schedules); `progress` runs from 0 to 1."""
@@ -153,9 +154,9 @@ class Method(nn.Module):
         """Return what joins samples' views into a batch: picklable, run in the workers."""
         return stack
 
+    @abstractmethod
     def export(self) -> nn.Module:
         """Return the backbone worth saving; a part of this module, not a copy."""
-        raise NotImplementedError
 
 
 def stack(views: Sequence[Views]) -> Views:

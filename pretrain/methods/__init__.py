@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FAMILIES = ("resnet", "regnet", "convnext", "vit")  # as in `Method`, which needs torch
 _PAPER = ("authors", "year", "arxiv")  # as in `Paper`
+_FACTS = ("paper", "recipes", "cost")  # which `Method` leaves to each method
 
 
 def names() -> list[str]:
@@ -28,7 +29,7 @@ def load(name: str) -> type[Method]:
 
     Raises:
         UsageError: There is no such method.
-        DensebenchError: Its file is no Python, or defines none or several.
+        DensebenchError: Its file is no Python, or defines none or several, or one that is not whole.
     """
     if name not in names():
         raise unknown("method", name, names())
@@ -45,6 +46,10 @@ def load(name: str) -> type[Method]:
     ]
     if len(found) != 1:
         raise DensebenchError(f"{_file(name)} defines {len(found)} subclasses of Method; one was expected.")
+    lacking = [fact for fact in _FACTS if not hasattr(found[0], fact)] + sorted(found[0].__abstractmethods__)
+    if lacking:
+        told = f"{_file(name)}: {found[0].__name__} lacks {', '.join(lacking)}."
+        raise DensebenchError(told, "pretrain/method.py says what each is.")
     return found[0]
 
 

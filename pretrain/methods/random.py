@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.errors import UsageError
-from pretrain.method import Augment, Method, Paper
+from pretrain.method import Augment, Method, Paper, Views
 from pretrain.recipe import Recipe
 
 NOTHING = Recipe(source="nothing is trained", epochs=0)
@@ -39,6 +39,10 @@ class Random(Method):
     def views(self) -> Augment:
         """Raise UsageError: there is nothing to train."""
         raise UsageError("The method 'random' trains nothing.", "Leave epochs and iterations at 0.")
+
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        """Raise AssertionError: without views it is never called."""
+        raise AssertionError("the method 'random' has no loss")
 
     def export(self) -> nn.Module:
         """Return the backbone."""

@@ -19,6 +19,12 @@ class Quadratic(Method):
         self.working, self.late = nn.Parameter(torch.tensor([3.0])), nn.Parameter(torch.tensor([5.0]))
         self.steps = steps
 
+    def views(self):
+        return nothing
+
+    def export(self):
+        return self
+
     def resting(self):
         return [self.late] if self.steps else []
 

@@ -85,6 +85,15 @@ class Odd(Method):
     families = FAMILIES
 """,
     "broken": "class Odd(Method:",
+    "unfinished": """
+from pretrain.method import Method, Paper
+
+class Odd(Method):
+    paper = Paper("A", 2030, "3001.00001")
+
+    def views(self):
+        return None
+""",
 }
 
 
@@ -103,3 +112,5 @@ def test_an_odd_file_spoils_no_list_and_is_named_when_it_is_loaded(tmp_path, mon
         methods.load("broken")
     with pytest.raises(DensebenchError, match=r"empty\.py defines 0 subclasses of Method"):
         methods.load("empty")
+    with pytest.raises(DensebenchError, match=r"unfinished\.py: Odd lacks recipes, cost, export, loss\. "):
+        methods.load("unfinished")
