@@ -26,8 +26,8 @@ SEAL = "densebench_sha256"  # and the sha256 of that text, since safetensors fil
 class Meta:
     """What a backbone's tensors do not say themselves.
 
-    `mean` and `std` are in units of 0..255, in `channel_order`; `images` is the number of training images. `save` fills
-    `sha256`, the tensors' digest.
+    `mean` and `std` are in units of 0..255, in `channel_order`; `images` is the number of training images that could be
+    read; `precision`, `processes` and `device` say how it was computed. `save` fills `sha256`, the tensors' digest.
     """
 
     arch: str
@@ -42,6 +42,9 @@ class Meta:
     channel_order: str = "RGB"
     commit: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    precision: str = ""
+    processes: int = 1
+    device: str = ""
     wall_time_s: float = 0.0
     sha256: str = ""
     schema: int = 1

@@ -41,7 +41,6 @@ class Learner(nn.Module):
         with optim_wrapper.optim_context(self):
             losses = self(**self.data_preprocessor(data, training=True))
         loss, logged = self.parse_losses(losses)
-        optim_wrapper.resting = self.method.resting()
         optim_wrapper.update_params(loss)
         return logged
 
@@ -58,7 +57,9 @@ class Learner(nn.Module):
 
 
 class StepHook(Hook):
-    """Tell the method before every step how far the training has come, and keep the time.
+    """Tell the method before every step how far the training has come, let rest what rests, and keep the time.
+
+    # NOTE: mmengine's distributed wrapper calls none of the model's own `train_step`; hooks are called with any.
 
     Args:
         progress: Called with the steps done and their total after every step.
@@ -72,8 +73,10 @@ class StepHook(Hook):
         self._last = time.monotonic()
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Call the method's `before_step`."""
-        learner_of(runner).method.before_step(runner.iter / runner.max_iters)
+        """Call the method's `before_step`, and ask it what rests."""
+        method = learner_of(runner).method
+        method.before_step(runner.iter / runner.max_iters)
+        runner.optim_wrapper.resting = method.resting()
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Keep the time and report."""

@@ -10,6 +10,7 @@ from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 
 from pretrain.data.images import Images
+from pretrain.files import replacing
 from pretrain.learner import learner_of
 from pretrain.modules.collapse import effective_rank, feature_std
 
@@ -67,15 +68,17 @@ class UnreadableHook(Hook):
 
     Args:
         images: The images, which remember what they skipped.
-        file: Gets one path a line; holds those of earlier sessions of this run as well.
+        file: Gets one path a line.
         interval: Look every so many steps.
+        begun: The run is resumed: `file` holds what was found before.
     """
 
-    def __init__(self, images: Images, file: Path, interval: int) -> None:
+    def __init__(self, images: Images, file: Path, interval: int, *, begun: bool) -> None:
         self.images = images
         self.file = file
         self.interval = interval
-        self._known = set(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else set()
+        known = file.read_text(encoding="utf-8").splitlines() if begun and file.is_file() else ()
+        self._known = set(known)
 
     @property
     def count(self) -> int:
@@ -90,7 +93,8 @@ class UnreadableHook(Hook):
         new = set().union(*found) - self._known
         self._known |= new
         if new and runner.rank == 0:
-            self.file.write_text("".join(f"{path}\n" for path in sorted(self._known)), encoding="utf-8")
+            with replacing(self.file) as temporary:
+                temporary.write_text("".join(f"{path}\n" for path in sorted(self._known)), encoding="utf-8")
             warn(
                 runner,
                 f"{len(new)} unreadable images were skipped, such as {min(new)}; all are in {self.file}.",

@@ -16,6 +16,8 @@ from pretrain.recipe import Recipe
 def optimizer(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
     """Return mmengine's optimizer wrapper for the model's trainable parameters, in the recipe's precision.
 
+    # NOTE: torch's fused SGD fails where some parameters of a group have rested and others have not.
+
     Raises:
         UsageError: There is no such precision.
     """
@@ -23,7 +25,7 @@ def optimizer(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
     common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     chosen: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        chosen = torch.optim.SGD(groups, momentum=recipe.sgd_momentum, fused=True, **common)
+        chosen = torch.optim.SGD(groups, momentum=recipe.sgd_momentum, foreach=True, **common)
     elif recipe.optimizer == "lars":
         chosen = Lars(groups, momentum=recipe.sgd_momentum, trust_coeff=0.001, foreach=True, **common)
     else:

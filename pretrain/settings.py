@@ -1,4 +1,4 @@
-"""Settings: all that decides the weights of a pretraining run, kept beside them."""
+"""Settings: all that is asked of a pretraining run, kept beside its weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pretrain.recipe import Recipe
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides the weights of a pretraining run.
+    """All that is asked of a pretraining run; what it was computed with, the checkpoint's `Meta` says.
 
     Attributes:
         method: The method's name.

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from timm.layers.norm_act import convert_sync_batchnorm
 
 from pretrain import backbones, checkpoint, methods, provenance
 from pretrain.claim import claim
@@ -20,6 +21,7 @@ from pretrain.data.augmented import Augmented, loader
 from pretrain.data.images import Images, Source, find
 from pretrain.engine import launch
 from pretrain.engine.guard import FiniteLossHook, require_finite
+from pretrain.engine.precision import choose
 from pretrain.engine.progress import ProgressHook
 from pretrain.engine.sampling import KeyedStepHook, seed_globals
 from pretrain.engine.state import StateHook
@@ -36,6 +38,7 @@ from pretrain.views.batched import uncoloured
 from pretrain.views.normalise import MEAN, STD
 
 STATE = "state.pth"
+UNREADABLE = "unreadable.txt"
 LOG_INTERVAL = 20  # steps between lines of the log
 LOOK_INTERVAL = 100  # steps between looks for a collapse
 
@@ -114,16 +117,17 @@ def pretrain(
     augment = _augmentation(model, chosen) if chosen.trains else None
     file = out / CHECKPOINT
     with claim(file) if launch.is_main_process() else nullcontext():
+        begun = file.is_file() or (out / STATE).is_file()
         if launch.is_main_process():
-            settings.claim(out, begun=file.is_file() or (out / STATE).is_file())
+            settings.claim(out, begun=begun)
         if file.is_file():
             return file
         learner = Learner(model)
         pictures = Images(source, skip_unreadable, store)
-        unreadable = UnreadableHook(pictures, out / "unreadable.txt", LOG_INTERVAL)
+        unreadable = UnreadableHook(pictures, out / UNREADABLE, LOG_INTERVAL, begun=begun)
         if augment is not None:
             progress_hook = ProgressHook(f"{method} {arch}", chosen.batch_size, quiet=progress is not None)
-            hooks = [StepHook(progress), progress_hook, unreadable, StateHook(str(out / STATE))]
+            hooks = [StepHook(progress), progress_hook, unreadable]
             hooks += [NoteHook(note) for note in _notes(kind, chosen, store, source)]
             _train(learner, Augmented(pictures, augment, seed), settings, out, workers, hooks)
         if launch.is_main_process():
@@ -159,6 +163,8 @@ def _regions(kind: type[Method], file: str | Path | None, source: Source) -> Sto
 def _notes(kind: type[Method], recipe: Recipe, store: Store | None, source: Source) -> list[str]:
     """Return what the log should say of this run before it starts."""
     notes = []
+    if choose(recipe.precision) != recipe.precision:
+        notes.append(f"Computed in float32: this machine would only emulate {recipe.precision}.")
     if store is not None:
         count = store.without(source.paths)
         notes.append(f"{count} of {len(source.paths)} images have no region: each counts as one region.")
@@ -186,9 +192,9 @@ def _train(
     learner: Learner, dataset: Augmented, settings: Settings, out: Path, workers: int, hooks: list[Hook]
 ) -> None:
     launcher, ranks = launch.join_process_group(), launch.world_size()
-    recipe, on_gpu = settings.recipe, torch.cuda.is_available()
+    recipe, on_gpu, state = settings.recipe, torch.cuda.is_available(), StateHook(str(out / STATE))
     if learner.method.norms_across_ranks and on_gpu and ranks > 1:
-        torch.nn.SyncBatchNorm.convert_sync_batchnorm(learner)  # type: ignore[no-untyped-call]
+        convert_sync_batchnorm(learner)  # type: ignore[no-untyped-call]
     learner.to("cuda" if on_gpu else "cpu")
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     runner = Runner(
@@ -203,7 +209,7 @@ def _train(
             "checkpoint": None,
             "sampler_seed": None,
         },
-        custom_hooks=[KeyedStepHook(settings.seed), FiniteLossHook(), CollapseHook(LOOK_INTERVAL), *hooks],
+        custom_hooks=[KeyedStepHook(settings.seed), FiniteLossHook(), CollapseHook(LOOK_INTERVAL), *hooks, state],
         launcher=launcher,
         log_processor={"by_epoch": False, "window_size": LOG_INTERVAL},
         log_level="ERROR",
@@ -222,10 +228,8 @@ def _train(
     try:
         launch.train(runner)
     except KeyboardInterrupt:
-        raise DensebenchError(
-            f"Interrupted after {runner.iter + 1} of {settings.steps} steps; the state is kept in {out}.",
-            "Type the same command again to continue.",
-        ) from None
+        kept = f"{state.saved} of {settings.steps} steps are kept in {out}" if state.saved else "nothing was saved yet"
+        raise DensebenchError(f"Interrupted; {kept}.", "Type the same command again to continue.") from None
     launch.end_workers(runner.train_dataloader)
 
 
@@ -236,12 +240,15 @@ def _meta(settings: Settings, learner: Learner, skipped: int) -> checkpoint.Meta
         method=settings.method,
         recipe=settings.variant,
         data=settings.data + note,
-        images=settings.images,
+        images=settings.images - skipped,
         epochs=settings.epochs,
         seed=settings.seed,
         mean=MEAN,
         std=STD,
         commit=provenance.commit(),
         versions=provenance.versions(),
+        precision=choose(settings.recipe.precision),
+        processes=launch.world_size(),
+        device=provenance.device(),
         wall_time_s=float(learner.seconds),
     )

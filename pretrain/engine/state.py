@@ -49,6 +49,9 @@ class StateHook(Hook):
         path: The state's file. It is saved whenever 60 seconds have passed since the last save, or as many as the
             environment's DENSEBENCH_SAVE_SECONDS says.
 
+    Attributes:
+        saved: The steps that the file holds the outcome of; 0 where there is none.
+
     Raises:
         UsageError: What the environment says is no number of seconds.
     """
@@ -59,6 +62,7 @@ class StateHook(Hook):
         self.path = Path(path)
         self.seconds = _wished_seconds()
         self.interrupted = False
+        self.saved = 0
         self._previous_handlers: dict[signal.Signals, Any] = {}
         self._saved_at = 0.0
 
@@ -78,7 +82,7 @@ class StateHook(Hook):
         wish = torch.tensor([float(self.interrupted), float(due)])
         all_reduce(wish, op="max")
         interrupted, due = (bool(flag) for flag in wish)
-        if done < runner.max_iters and (interrupted or due):
+        if interrupted or (due and done < runner.max_iters):
             self._save(runner, done)
         if interrupted:
             raise KeyboardInterrupt
@@ -103,7 +107,7 @@ class StateHook(Hook):
                 "schedules": [_plain(schedule.state_dict()) for schedule in runner.param_schedulers or []],
             }
             write_torch(self.path, state)
-        self._saved_at = time.monotonic()
+        self.saved, self._saved_at = done, time.monotonic()
 
     def _restore(self, runner: Any) -> None:
         try:
@@ -117,7 +121,7 @@ class StateHook(Hook):
                 f"{self.path} does not hold the state of this run: {one_line(error)}.",
                 "Remove it to start this run anew.",
             ) from error
-        runner.train_loop._iter = state["iteration"]
+        self.saved = runner.train_loop._iter = state["iteration"]
         runner.optim_wrapper.initialize_count_status(runner.model, state["iteration"], runner.max_iters)
 
 

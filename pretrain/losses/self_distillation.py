@@ -78,11 +78,12 @@ def across_views(student: Sequence[Tensor], targets: Sequence[Tensor], temperatu
 def mean_squared_error(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     """Return the squared distance of the normalised outputs over the same pairs of views (Table 7, row 5).
 
-    # NOTE: of L2-normalised outputs, as in BYOL; the paper does not print the equation.
+    # NOTE: of L2-normalised outputs, as in BYOL; the paper does not print the equation. Its row differs from DINO's in
+    the loss alone, so that the teacher's outputs should be centred ones.
 
     Args:
         student: The student's output, (B, K) a view.
-        teacher: The teacher's, (B, K) for each of the first views.
+        teacher: The teacher's less the centre, (B, K) for each of the first views.
     """
     pairs = [(s, t) for v, s in enumerate(student) for u, t in enumerate(teacher) if u != v]
     return torch.stack([cosine_regression(s, t) for s, t in pairs]).mean()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.backbones.vit import ViT
-from pretrain.errors import unknown
+from pretrain.errors import UsageError, unknown
 from pretrain.losses.self_distillation import across_views, entropy, mean_squared_error, sharpen, sinkhorn
 from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.centre import Centre
@@ -46,7 +46,7 @@ class DINO(Method):
         ema_momentum: The teacher's momentum at the start; it rises to 1 along a cosine.
         momentum_encoder: Let the teacher follow slowly; else it is the student of this very step (Table 7, row 2).
         normalisation: What keeps the teacher from collapsing, "centre" or "sinkhorn" (row 3).
-        objective: "cross-entropy" or "mse", between L2-normalised outputs (row 5).
+        objective: "cross-entropy" or "mse", with the centred and L2-normalised outputs of the teacher (row 5).
         predictor: Add a perceptron to the student's output (row 6).
         drop_path: Stochastic depth of a ViT student's last block.
         image_size: Side of the two global views in pixels.
@@ -117,6 +117,8 @@ class DINO(Method):
             raise unknown("objective", objective, OBJECTIVES)
         if normalisation not in NORMALISATIONS:
             raise unknown("normalisation", normalisation, NORMALISATIONS)
+        if objective == "mse" and normalisation == "sinkhorn":
+            raise UsageError("objective=mse compares outputs, and normalisation=sinkhorn makes probabilities of them.")
         if isinstance(backbone, ViT):
             nn.init.trunc_normal_(backbone.cls_token, std=0.02)  # the authors'; timm's is all but 0
         head = PrototypeHead(backbone.layout.channels[-1], hidden, bottleneck, dimension, norm, unit_last_layer)
@@ -160,7 +162,7 @@ class DINO(Method):
             teacher = self.teacher(views.images[:2])
             targets = self._targets(teacher)
         if self.objective == "mse":
-            loss = mean_squared_error(student, teacher)
+            loss = mean_squared_error(student, [logits - self.centre.centre for logits in teacher])
         else:
             loss = across_views(student, targets, self.temperature)
         self.centre.update(torch.stack(teacher))

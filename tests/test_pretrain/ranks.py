@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pretrain import backbones, methods
 from pretrain.engine import launch
 from pretrain.method import Sample
-from pretrain.methods import detcon_s
+from pretrain.methods import detcon_s, dino
 from pretrain.modules import distributed
 from pretrain.recipe import keywords_of
 from pretrain.train import pretrain
@@ -122,6 +122,22 @@ def whole_run(folder):
     return pretrain("moco_v2", "resnet18", images, "scenes", folder, overrides=tiny, workers=0)
 
 
+def frozen_layer(folder):
+    """Whether the layers of DINO's head were moved while the last one is frozen, under mmengine's wrapper."""
+    seen, before_step = [], dino.DINO.before_step
+
+    def watched(self, progress):
+        seen.append({name: p.detach().clone() for name, p in self.student.head.named_parameters()})
+        before_step(self, progress)
+
+    dino.DINO.before_step = watched
+    tiny = {"iterations": "2", "batch_size": "4", "image_size": "32", "warmup_epochs": "0", "lr": "0.01"}
+    small = {"local_views": "1", "local_size": "32", "dimension": "16", "hidden": "16", "freeze_last_layer": "1.0"}
+    images = folder.with_name("images")
+    pretrain("dino", "vit_tiny_patch16", images, "scenes", folder, overrides={**tiny, **small}, workers=0)
+    return {name: not torch.equal(value, seen[0][name]) for name, value in seen[1].items()}
+
+
 def main(out):
     torch.set_num_threads(1)
     launch.join_process_group()
@@ -138,6 +154,7 @@ def main(out):
         distributed.gather_with_gradient = detcon_s.gather_with_gradient = distributed.gather
         found["gathered without gradient"] = {name: train(name, rank, ranks) for name in ("simclr", "detcon_s")}
         found["checkpoint"] = str(whole_run(Path(out).with_suffix("")))
+        found["moved"] = frozen_layer(Path(out).with_suffix(".dino"))
     if rank == 0:
         Path(out).write_text(json.dumps(found))
 

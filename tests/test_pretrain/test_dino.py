@@ -70,6 +70,19 @@ def test_dinos_switches_change_what_they_name():
         build("dino", objective="msee")
     with pytest.raises(UsageError, match="normalisation"):
         build("dino", normalisation="centring")
+    with pytest.raises(UsageError, match="makes probabilities"):
+        build("dino", objective="mse", normalisation="sinkhorn")
+
+
+def test_dinos_mean_squared_error_is_with_centred_outputs():
+    """Its row of Table 7 has no predictor; without the centre nothing would keep it from collapsing."""
+    method = build("dino", **SMALL_DINO, objective="mse").eval()
+    views = batch(method)
+    with torch.no_grad():
+        plain = method.loss(views)["loss"]
+        logits = torch.stack(method.teacher(views.images[:2]))
+        method.centre.centre.copy_(logits.mean(dim=(0, 1)))
+        assert method.loss(views)["loss"] != pytest.approx(float(plain), rel=1e-3)
 
 
 def test_dinos_predictor_gives_its_scores_in_float32_under_autocast():

@@ -104,3 +104,11 @@ def test_negatives_that_give_no_gradient_train_otherwise(runs, name):
 def test_the_command_runs_as_two_processes(runs):
     meta = checkpoint.load(Path(runs[2]["checkpoint"])).meta
     assert meta.epochs == pytest.approx(3 * 4 / 10)
+    assert meta.processes == 2
+
+
+def test_what_rests_rests_in_every_process(runs):
+    """# NOTE: mmengine's distributed wrapper calls none of the model's own `train_step`."""
+    moved = runs[2]["moved"]
+    assert not moved.pop("last.weight")
+    assert any(moved.values())

@@ -12,19 +12,23 @@ from pretrain.engine import launch
 from pretrain.monitor import UnreadableHook
 from pretrain.train import _notes
 
+FLOAT32 = {"precision": "float32"}
+
 
 def test_images_that_any_rank_skipped_are_named_and_counted(monkeypatch, tmp_path, capsys):
     log = logging.getLogger("ranks")
     runner = SimpleNamespace(iter=4, max_iters=10, rank=0, logger=log)
     skipped = SimpleNamespace(skipped=lambda: [Path("a.jpg")])
     monkeypatch.setattr("pretrain.monitor.all_gather_object", lambda own: [own, ["b.jpg", "a.jpg"]])
-    hook = UnreadableHook(skipped, tmp_path / "unreadable.txt", 5)
+    hook = UnreadableHook(skipped, tmp_path / "unreadable.txt", 5, begun=False)
     hook.after_train_iter(runner, 4)
     assert hook.count == 2
     assert (tmp_path / "unreadable.txt").read_text() == "a.jpg\nb.jpg\n"
     assert "2 unreadable images" in capsys.readouterr().err
     hook.after_train_iter(runner, 4)
     assert not capsys.readouterr().err
+    resumed, anew = (UnreadableHook(skipped, tmp_path / "unreadable.txt", 5, begun=begun) for begun in (True, False))
+    assert (resumed.count, anew.count) == (2, 0)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,15 @@ def test_images_that_any_rank_skipped_are_named_and_counted(monkeypatch, tmp_pat
 def test_a_momentum_contrast_without_shuffled_norms_is_noted(method, groups, ranks, noted, monkeypatch):
     monkeypatch.setattr(launch, "world_size", lambda: ranks)
     kind = methods.load(method)
-    recipe = kind.recipes["scenes"].with_overrides({"batch_norm_groups": str(groups)}, kind)
+    recipe = kind.recipes["scenes"].with_overrides({**FLOAT32, "batch_norm_groups": str(groups)}, kind)
     assert any("batch_norm_groups=8" in note for note in _notes(kind, recipe, None, Source("none", ()))) == noted
     other = methods.load("byol")
-    assert _notes(other, other.recipes["scenes"], None, Source("none", ())) == []
+    assert _notes(other, other.recipes["scenes"].with_overrides(FLOAT32, other), None, Source("none", ())) == []
+
+
+def test_a_precision_that_would_be_emulated_is_noted(monkeypatch):
+    monkeypatch.setattr("pretrain.engine.precision.has_bfloat16", lambda: False)
+    kind = methods.load("byol")
+    (note,) = _notes(kind, kind.recipes["scenes"], None, Source("none", ()))
+    assert "float32" in note and "bfloat16" in note
+    assert not _notes(kind, kind.recipes["scenes"].with_overrides(FLOAT32, kind), None, Source("none", ()))

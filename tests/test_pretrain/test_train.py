@@ -135,19 +135,29 @@ def listening_to_ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_saves_a_state_that_continues_exactly(uninterrupted, photographs, tmp_path, listening_to_ctrl_c):
+@pytest.mark.parametrize("step", [4, STEPS])
+def test_ctrl_c_saves_a_state_that_continues_exactly(step, uninterrupted, photographs, tmp_path, listening_to_ctrl_c):
     def interrupt(done, total):
-        if done == 4:
+        if done == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(DensebenchError, match="state is kept in"):
+    with pytest.raises(DensebenchError, match=f"Interrupted; {step} of {STEPS} steps are kept in"):
         run("densecl", photographs, tmp_path, progress=interrupt)
     steps = []
     resumed = run("densecl", photographs, tmp_path, progress=lambda done, total: steps.append(done))
-    assert steps[0] == 5
+    assert steps == list(range(step + 1, STEPS + 1))
     assert same(tensors(resumed), tensors(uninterrupted))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert not (tmp_path / "state.pth").exists()
+
+
+def test_an_impatient_second_ctrl_c_says_that_nothing_is_kept(photographs, tmp_path, listening_to_ctrl_c):
+    def interrupt(done, total):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(DensebenchError, match="Interrupted; nothing was saved yet"):
+        run("densecl", photographs, tmp_path, progress=interrupt)
 
 
 def test_epochs_that_make_no_step_are_refused(photographs, tmp_path):
@@ -201,7 +211,9 @@ def test_a_broken_image_stops_the_run_or_is_counted(photographs, tmp_path):
             run("moco_v2", folder, tmp_path / "strict", workers=workers)
         assert "Traceback" not in str(caught.value)
     done = run("moco_v2", folder, tmp_path / "lenient", workers=1, skip_unreadable=True)
-    assert "1 unreadable images skipped" in checkpoint.load(done).meta.data
+    meta = checkpoint.load(done).meta
+    assert "1 unreadable images skipped" in meta.data
+    assert meta.images == len(list(folder.iterdir())) - 1
     assert "3.jpg" in (tmp_path / "lenient" / "unreadable.txt").read_text()
     (log,) = (tmp_path / "lenient").glob("*/*.log")
     assert "unreadable" in log.read_text()
