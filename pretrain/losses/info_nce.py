@@ -14,25 +14,30 @@ _LOGITS = 2**23
 """Logits that are in memory at a time: dense losses have thousands of queries, and a queue 65,536 keys."""
 
 
-@in_float32
 def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Tell each query's positive key from the negatives (Eq. 1).
+    """Return the mean over the N queries of `info_nce_each` (Eq. 1), a scalar."""
+    return info_nce_each(query, positive, negatives, temperature).mean()
 
-    L = mean_i -log( exp(q_i.k_i / tau) / ( exp(q_i.k_i / tau) + sum_n exp(q_i.n / tau) ) )
+
+@in_float32
+def info_nce_each(query: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """Tell each query's positive key from the negatives.
+
+    L_i = -log( exp(q_i.k_i / tau) / ( exp(q_i.k_i / tau) + sum_n exp(q_i.n / tau) ) )
 
     Args:
         query: L2-normalised queries, (N, D).
         positive: L2-normalised keys, (N, D); key i belongs to query i.
-        negatives: L2-normalised keys of other images, (K, D); a queue, to which no gradient flows.
+        negatives: L2-normalised keys of other images, (K, D), to which no gradient flows.
         temperature: tau.
 
     Returns:
-        The mean over the N queries, a scalar.
+        L, (N,).
     """
     query = query / temperature
     positives = (query * positive).sum(dim=1)  # (N,)
     rest: Tensor = _LogSumExp.apply(query, negatives)  # type: ignore[no-untyped-call]  # (N,)
-    return F.softplus(rest - positives).mean()
+    return F.softplus(rest - positives)
 
 
 class _LogSumExp(torch.autograd.Function):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from pretrain.losses.precision import in_float32
+from pretrain.losses.info_nce import info_nce_each
 
 
-@in_float32
 def region_info_nce(
     query: Tensor, key: Tensor, overlaps: Tensor, negatives: Tensor, temperature: float, count: Tensor
 ) -> Tensor:
@@ -31,8 +28,4 @@ def region_info_nce(
     Returns:
         A scalar.
     """
-    query, key = query[overlaps], key[overlaps]
-    positive_logits = (query * key).sum(dim=1, keepdim=True)
-    logits = torch.cat([positive_logits, query @ negatives.T], dim=1) / temperature  # (N, 1 + K)
-    target = torch.zeros(len(query), dtype=torch.long, device=query.device)
-    return F.cross_entropy(logits, target, reduction="sum") / count
+    return info_nce_each(query[overlaps], key[overlaps], negatives, temperature).sum() / count

@@ -39,7 +39,8 @@ class ReSim(Method):
         pyramid: Take the maps from a feature pyramid; else each straight from the backbone.
         c4_window: Side and stride of the windows on C4, in pixels of a view of 224; others scale with their size.
         c3_window: Likewise on C3.
-        gathered: The levels whose negatives come from the batches of all processes, not from this one's alone.
+        gathered: The levels whose negatives come from the batches of all processes; others' come from this one's alone,
+            or from the images of a batch norm group, which stands for a process.
         region_weight: Weight of each level's loss beside that of the whole images.
         region_dimension: Width of the regions' features.
         dimension: Width of the whole images' projection.
@@ -134,19 +135,17 @@ class ReSim(Method):
         query = window_pooling(query_map, windows.expand(len(box), -1, -1)).flatten(0, 1)  # (B K, D)
         key = window_pooling(key_map, there.clamp(0, 1)).flatten(0, 1)
         # NOTE: as the released code's: negatives are the 3 x 3 neighbourhoods of the teacher's maps, and those of C3
-        # come from this process alone.
+        # come from this process (there a GPU of eight) alone.
         places = F.avg_pool2d(key_map.float(), kernel_size=min(3, *key_map.shape[2:]), stride=1)
         negatives = F.normalize(places.permute(0, 2, 3, 1).flatten(0, 2), dim=1)
         # The mean over the global batch's windows, when the processes' losses are averaged.
         count = gather(overlaps.sum()[None].float()).sum().clamp_min(1) / world()[1]
-        return region_info_nce(
-            F.normalize(query, dim=1),
-            F.normalize(key, dim=1),
-            overlaps,
-            gather(negatives) if level in self.gathered else negatives,
-            self.temperature,
-            count,
-        )
+        parts = 1 if level in self.gathered else self.contrast.batch_norm_groups
+        negatives = gather(negatives) if level in self.gathered else negatives
+        columns = F.normalize(query, dim=1), F.normalize(key, dim=1), overlaps, negatives
+        grouped = zip(*(column.chunk(parts) for column in columns), strict=True)
+        losses = [region_info_nce(q, k, inside, others, self.temperature, count) for q, k, inside, others in grouped]
+        return torch.stack(losses).sum()
 
 
 class _Encoder(Headed):

@@ -41,7 +41,8 @@ class NativeViews:
     cut to [-1, 1] and mapped to the bounds (Section 2.2). Of the patches a share is dropped, constant or of a Beta
     distribution with mean u and variance 0.3 u (1 - u) (Section 2.2).
 
-    # NOTE: the normal's mean of -1/2 and deviation of 1 are this project's choice.
+    # NOTE: the normal's mean of -1/2 and deviation of 1 are this project's choice. So is the crop's aspect ratio: the
+    image's own, or up to a third more or less.
 
     Attributes:
         view: Crop and colours; its `image_size` is the largest r in pixels.
@@ -65,7 +66,8 @@ class NativeViews:
         assert found.masks is not None
         height, width = sample.image.shape[:2]
         for _ in range(2):
-            box = random_box(height, width, generator, self.view.crop_scale)
+            ratio = (width / height * 3 / 4, width / height * 4 / 3)
+            box = random_box(height, width, generator, self.view.crop_scale, ratio)
             flip = bool(generator.random() < self.view.flip)
             rows, columns, size = self._size(box[3] - box[1], box[2] - box[0], generator)
             image = cv2.resize(
@@ -84,7 +86,7 @@ class NativeViews:
         return found
 
     def _size(self, height: int, width: int, generator: np.random.Generator) -> tuple[int, int, float]:
-        """Return rows and columns of patches, and the resolution they were drawn at."""
+        """Return rows and columns of patches, at most as many as the largest r has, and the r they were drawn at."""
         place = generator.uniform(-1, 1)
         if self.biased:
             place = generator.normal(-0.5, 1)
@@ -92,7 +94,9 @@ class NativeViews:
                 place = generator.normal(-0.5, 1)
         size = self.smallest_size + (place + 1) / 2 * (self.view.image_size - self.smallest_size)
         stretch = math.sqrt(height / width)
-        rows, columns = (max(1, int(side / self.patch)) for side in (size * stretch, size / stretch))
+        most = max(1, int((self.view.image_size / self.patch) ** 2))
+        rows = min(max(1, round(size * stretch / self.patch)), most)
+        columns = min(max(1, round(size / stretch / self.patch)), most // rows)
         return rows, columns, size
 
     def _kept(self, count: int, generator: np.random.Generator) -> Tensor:

@@ -94,12 +94,23 @@ def test_views_keep_their_crops_shape_at_sizes_between_the_bounds():
         rows, columns, size = view._size(120, 60, np.random.default_rng(seed))
         sizes.append(size)
         shapes.append((rows, columns))
-        assert rows == max(1, int(size * math.sqrt(2) / 16))
+        assert (rows, columns) == (round(size * math.sqrt(2) / 16), max(1, round(size / math.sqrt(2) / 16)))
     assert 32 <= min(sizes) < 36 and 92 < max(sizes) <= 96
     assert np.mean(sizes) == pytest.approx(64, abs=4)
     biased = [native(biased=True)._size(60, 60, np.random.default_rng(seed))[2] for seed in range(200)]
     assert np.mean(biased) == pytest.approx(59.4, abs=3)  # the mean of a normal(-1/2, 1) cut to [-1, 1] is -.144
     assert min(biased) >= 32 and max(biased) <= 96
+
+
+def test_a_panorama_is_seen_as_wide_as_it_is():
+    view = replace(native(), view=View(96, crop_scale=(1.0, 1.0)))
+    panorama = Sample(photograph(60, 360), 0)
+    for seed in range(10):
+        views = view(panorama, np.random.default_rng(seed))
+        x0, y0, x1, y1 = views.boxes[0].tolist()
+        assert x1 - x0 > 340 and y1 - y0 > 55
+        rows, columns = views.masks[0].shape
+        assert columns / rows == pytest.approx(6, rel=0.5) and columns >= 4
 
 
 def test_no_view_has_more_patches_than_its_area_has_room_for():

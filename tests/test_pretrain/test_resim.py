@@ -148,8 +148,11 @@ def test_the_pyramid_is_torchvisions():
     torch.testing.assert_close(c4, expected["c4"])
 
 
-def test_resim_is_the_papers_loss_step_by_step():
-    method = build(image_size=96, temperature=0.3, region_weight=0.7, hidden=32)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_resim_is_the_papers_loss_step_by_step(groups):
+    """In eval mode, groups of the batch norm have their own negatives on C3, and nothing else of their own."""
+    method = build(image_size=96, temperature=0.3, region_weight=0.7, hidden=32, batch_norm_groups=groups)
+    method.train(groups == 1)
     views = batch(method)
     student, teacher = copy.deepcopy(method.contrast.encoder), copy.deepcopy(method.contrast.teacher)
     queue = method.contrast.queue.keys.clone()
@@ -163,7 +166,9 @@ def test_resim_is_the_papers_loss_step_by_step():
         places = F.avg_pool2d(key_map, 3, stride=1)
         negatives = F.normalize(places.permute(0, 2, 3, 1).reshape(-1, 256), dim=1)
         terms = []
+        parts = groups if level == "c3" else 1
         for b in range(4):
+            own = negatives.chunk(parts)[b * parts // 4]
             (ax, ay, bx, by), (cx, cy, dx, dy) = views.boxes[0][b].tolist(), views.boxes[1][b].tolist()
             flip = bool(views.flips[0][b])
             for y in range(grid):
@@ -180,7 +185,7 @@ def test_resim_is_the_papers_loss_step_by_step():
                         x0, x1, u0, u1 = 1 - x1, 1 - x0, 1 - u1, 1 - u0
                     a = F.normalize(window_pooling(query_map[b : b + 1], torch.tensor([[[x0, y0, x1, y1]]]))[0], dim=1)
                     p = F.normalize(window_pooling(key_map[b : b + 1], torch.tensor([[[u0, v0, u1, v1]]]))[0], dim=1)
-                    terms.append(info_nce(a, p, negatives, 0.3))
+                    terms.append(info_nce(a, p, own, 0.3))
         assert 10 < len(terms) < 4 * grid * grid
         expected = torch.stack(terms).mean()
         torch.testing.assert_close(found[f"loss_{level}"], expected.detach(), rtol=1e-4, atol=1e-5)
