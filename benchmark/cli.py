@@ -157,7 +157,7 @@ def make_masks(
     source: Annotated[
         list[Path] | None, typer.Option(help="human (also several times), proposals: where from.")
     ] = None,
-    cells: Annotated[int, typer.Option(help="grid: cells in a row.", min=1)] = 7,
+    cells: Annotated[int, typer.Option(help="grid: cells in a row.", min=1, max=255)] = 7,
     scale: Annotated[float, typer.Option(help="fh: the larger, the larger the regions.", min=0)] = 1000.0,
     min_size: Annotated[int, typer.Option(help="fh: pixels of the smallest region.", min=1)] = 1000,
     sigma: Annotated[float, typer.Option(help="fh: blur in pixels.", min=0)] = 0.8,

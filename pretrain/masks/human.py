@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,26 @@ class Human:
 
     Args:
         annotations: Each is a folder with one `.mat` (BSDS) or `.png` file an image (labels; 0 is no region, nor is 255
-            in 8 bits), found by the image's stem, in any subfolder; or a COCO json of instances, found by the end
-            of the image's path that it states. COCO files come before folders, else the first that has an image counts.
+            in 8 bits), found by the image's stem, in any subfolder, and of several by the folders that both have; or a
+            COCO json of instances, found by the end of the image's path that it states. COCO files come before folders,
+            else the first that has an image counts.
 
     Raises:
         DensebenchError: One is neither, or cannot be read.
     """
 
     def __init__(self, annotations: Sequence[Path]) -> None:
-        self.files: dict[str, Path] = {}
+        self.files: dict[str, dict[str, Path]] = {}  # a stem's files, by their path in the folder without the suffix
         self.instances: dict[str, tuple[Path, list[Any]]] = {}
         for one in annotations:
             if not one.is_dir():
                 segments = {name: (one, some) for name, some in _instances(one).items()}
                 self.instances = {**segments, **self.instances}
                 continue
-            files = [path for path in sorted(one.rglob("*")) if path.suffix in (".mat", ".png")]
-            if not files:
-                raise DensebenchError(f"There is no .mat or .png file under {one}.")
-            self.files = {**{path.stem: path for path in files}, **self.files}
+            found: dict[str, dict[str, Path]] = {}
+            for path in annotation_files(one):
+                found.setdefault(path.stem, {})[path.relative_to(one).with_suffix("").as_posix()] = path
+            self.files = {**found, **self.files}
 
     def __call__(self, path: Path, image: np.ndarray) -> np.ndarray | None:
         """Return the regions (P, H, W) of `image`, read at `path`, or None where nobody drew any.
@@ -55,14 +56,40 @@ class Human:
                 return from_masks([decode(segment, height, width) for segment in segments])
             except ValueError as error:
                 raise DensebenchError(f"{source}: {name} has {error}.") from error
-        file = self.files.get(path.stem)
-        if file is None:
+        if path.stem not in self.files:
             return None
+        file = _of(path, self.files[path.stem])
         planes = _mat(file) if file.suffix == ".mat" else _png(file)
         if planes.shape[1:] != (height, width):
             found = "x".join(map(str, planes.shape[1:]))
             raise DensebenchError(f"{file} has {found} pixels, but {path} has {height}x{width}.")
         return planes
+
+
+def annotation_files(folder: Path) -> list[Path]:
+    """Return the `.mat` and `.png` files under a folder, in order.
+
+    Raises:
+        DensebenchError: There are none.
+    """
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".mat", ".png")]
+    if not files:
+        raise DensebenchError(f"There is no .mat or .png file under {folder}.")
+    return files
+
+
+def _of(image: Path, files: Mapping[str, Path]) -> Path:
+    """Return which of the files of an image's stem is its own: the one, or that with the longest end of its path."""
+    if len(files) == 1:
+        return next(iter(files.values()))
+    name = entry_of(image.with_suffix(""), files)
+    if name is None:
+        one, other = sorted(map(str, files.values()))[:2]
+        raise DensebenchError(
+            f"{one} and {other} could both be the annotation of {image}.",
+            "Name the folder of the images' own annotations, or give both trees the same subfolders.",
+        )
+    return files[name]
 
 
 def _mat(file: Path) -> np.ndarray:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from pretrain.claim import claim
 from pretrain.data.images import find, read
 from pretrain.errors import DensebenchError, UsageError, unknown
 from pretrain.masks.felzenszwalb import felzenszwalb
 from pretrain.masks.grid import grid
-from pretrain.masks.human import Human
+from pretrain.masks.human import Human, annotation_files
 from pretrain.masks.proposals import Proposals
 from pretrain.masks.store import Store
+from pretrain.processes import mapped
 
 KINDS = ("fh", "grid", "human", "proposals")
 Finder = Callable[[Path, np.ndarray], np.ndarray | None]
@@ -69,23 +69,24 @@ def make(
     Raises:
         UsageError: There is no such kind, an option is missing or too many, `out` is a folder, or the file holds
             other regions.
-        DensebenchError: An image or an annotation cannot be read.
+        DensebenchError: An image or an annotation cannot be read, or another process completes the file.
     """
     if out.is_dir():
         raise UsageError(f"{out} is a folder; a file was expected.", "Choose another --out.")
     finder, settings = _finder(kind, options)
     paths = tuple(dict.fromkeys(find(images).paths))
-    store = Store.create(out, settings)
-    known = store.known()
-    todo = [path for path in paths if store.key(path) not in known]
-    portions = [todo[start : start + PORTION] for start in range(0, len(todo), PORTION)]
-    done = len(paths) - len(todo)
-    for portion, regions in zip(portions, _mapped(finder, portions, workers), strict=True):
-        store.write(zip(map(store.key, portion), regions, strict=True))
-        done += len(portion)
-        if progress is not None:
-            progress(done, len(paths))
-    return len(paths), store.without(paths)
+    with claim(out):
+        store = Store.create(out, settings)
+        known = store.known()
+        todo = [path for path in paths if store.key(path) not in known]
+        portions = [todo[start : start + PORTION] for start in range(0, len(todo), PORTION)]
+        done = len(paths) - len(todo)
+        for portion, regions in zip(portions, mapped(partial(_regions, finder), portions, workers), strict=True):
+            store.write(zip(map(store.key, portion), regions, strict=True))
+            done += len(portion)
+            if progress is not None:
+                progress(done, len(paths))
+        return len(paths), store.without(paths)
 
 
 def _finder(kind: str, options: Options) -> tuple[Finder, dict[str, Any]]:
@@ -99,13 +100,23 @@ def _finder(kind: str, options: Options) -> tuple[Finder, dict[str, Any]]:
         return partial(_seen, partial(felzenszwalb, **settings)), {"kind": kind, **settings}
     if kind not in KINDS:
         raise unknown("kind of regions", kind, KINDS)
-    names = ":".join(source.name for source in options.sources)
     if kind == "human" and options.sources:
-        return Human(options.sources), {"kind": kind, "source": names}
+        return Human(options.sources), {"kind": kind, **_named(options.sources)}
     if kind == "proposals" and len(options.sources) == 1:
-        return Proposals(options.sources[0]), {"kind": kind, "source": names}
+        return Proposals(options.sources[0]), {"kind": kind, **_named(options.sources)}
     what = "annotations" if kind == "human" else "one file of proposals"
     raise UsageError(f"Regions of the kind '{kind}' are read from {what}.", "Name them with --source.")
+
+
+def _named(sources: Sequence[Path]) -> dict[str, str]:
+    """Return the annotations' names, and what tells them from others of these names."""
+    sha256 = hashlib.sha256()
+    for source in sources:
+        for file in annotation_files(source) if source.is_dir() else [source]:
+            with file.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+            sha256.update(f"{file.relative_to(source).as_posix()}\0{digest}\n".encode())
+    return {"source": ":".join(source.name for source in sources), "digest": sha256.hexdigest()[:12]}
 
 
 def _seen(segment: Callable[[np.ndarray], np.ndarray], path: Path, image: np.ndarray) -> np.ndarray:
@@ -117,38 +128,8 @@ def _regions(finder: Finder, portion: Sequence[Path]) -> list[np.ndarray | None]
     return [finder(path, _read(path)) for path in portion]
 
 
-class _Worker:
-    """A process's own copy of what finds the regions, sent to it once: all of COCO's polygons can belong to it."""
-
-    finder: Finder
-
-    @classmethod
-    def start(cls, finder: Finder) -> None:
-        cv2.setNumThreads(1)
-        cls.finder = finder
-
-    @classmethod
-    def regions(cls, portion: Sequence[Path]) -> list[np.ndarray | None]:
-        return _regions(cls.finder, portion)
-
-
 def _read(path: Path) -> np.ndarray:
     try:
         return read(path)
     except DensebenchError as error:
         raise DensebenchError(error.message, "Replace or remove it, and type the same command again.") from error
-
-
-def _mapped(finder: Finder, portions: Sequence[Sequence[Path]], workers: int) -> Iterator[list[np.ndarray | None]]:
-    """Do the portions' work in order, in processes where there is enough of it."""
-    workers = min(workers, len(portions))
-    if workers < 2:
-        yield from (_regions(finder, portion) for portion in portions)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_Worker.start, initargs=(finder,)) as pool:
-        try:
-            yield from pool.map(_Worker.regions, portions)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

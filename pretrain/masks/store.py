@@ -60,8 +60,12 @@ class Store:
                 raise DensebenchError(f"{path} cannot be written: {error}.") from error
         store = cls(path)
         if dict(store.settings) != json.loads(text):
-            found = ", ".join(f"{name}={value}" for name, value in store.settings.items())
-            raise UsageError(f"{path} holds other regions: {found}.", "Choose another --out, or remove it.")
+            found, asked = (
+                ", ".join(f"{name}={value}" for name, value in one.items()) for one in (store.settings, settings)
+            )
+            raise UsageError(
+                f"{path} holds other regions: {found}; asked for: {asked}.", "Choose another --out, or remove it."
+            )
         return store
 
     def known(self) -> set[str]:

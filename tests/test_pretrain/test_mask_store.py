@@ -1,8 +1,11 @@
 """The file of regions: it is completed, holds what was found, and is refused where it does not fit."""
 
 import json
+import os
 import pickle
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -41,7 +44,7 @@ def test_the_store_is_completed_and_holds_what_was_found(photographs, tmp_path):
         image = photographs / f"{number}.png"
         expected = felzenszwalb(np.asarray(Image.open(image)), 100.0, 0.8, 20)
         assert np.array_equal(store.read(image), expected)
-    with pytest.raises(UsageError, match="holds other regions: kind=fh, min_size=20"):
+    with pytest.raises(UsageError, match=r"holds other regions: kind=fh, min_size=20.*asked for: .*min_size=1000"):
         make(str(photographs), "fh", out, Options(), workers=1)
     with pytest.raises(DensebenchError, match="no regions of"):
         store.read(tmp_path / "other.png")
@@ -77,6 +80,9 @@ def test_images_without_regions_are_counted(photographs, tmp_path):
         assert make(str(photographs), "human", out, Options(sources=sources), workers=1) == (40, without)
     assert [Store(out).read(photographs / f"{number}.png").max() for number in (3, 5)] == [1, 2]
     assert json.loads(json.dumps(Store(out).settings))["source"] == "labels:other labels"
+    Image.fromarray(drawn).save(others / "5.png")
+    with pytest.raises(UsageError, match=r"holds other regions: .*digest="):  # of the same names
+        make(str(photographs), "human", out, Options(sources=sources), workers=1)
     (tmp_path / "1.masks").rename(tmp_path / "human.masks")
     store = Store(tmp_path / "human.masks")
     assert store.read(photographs / "4.png") is None
@@ -124,6 +130,19 @@ def test_a_method_of_regions_takes_a_whole_file_of_them(photographs, tmp_path):
     make(str(photographs), "grid", other, Options(cells=5), workers=1)
     with pytest.raises(UsageError, match="holds another pretraining: regions is"):
         run("detcon_b", other)
+
+
+def test_a_file_is_completed_by_one_process_at_a_time(photographs, tmp_path):
+    def second(done, total):
+        command = (
+            f"from pretrain.masks.make import *; make({str(photographs)!r}, 'grid', Path({str(out)!r}), Options())"
+        )
+        said = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False).stderr
+        assert f"{out} is being written by process {os.getpid()}" in said
+
+    out = tmp_path / "grid.masks"
+    assert make(str(photographs), "grid", out, Options(), 1, second) == (40, 0)
+    assert not list(tmp_path.glob("*.lock"))
 
 
 def test_mends_are_those_that_masks_have(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy.io import savemat
 from skimage.data import astronaut
@@ -90,6 +91,16 @@ def test_people_drew_on_bsds(tmp_path):
     (tmp_path / "train" / "42.mat").write_bytes(b"MATLAB 5.0 MAT-file, and then nothing")
     with pytest.raises(DensebenchError, match=r"42\.mat is not a segmentation of BSDS"):
         Human([tmp_path])(tmp_path / "42.jpg", IMAGE)
+
+
+def test_annotations_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for label, folder in enumerate(("cats", "dogs"), start=1):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.full((20, 30), label, np.uint8)).save(tmp_path / folder / "1.png")
+    human = Human([tmp_path])
+    assert [int(human(Path("train") / folder / "1.jpg", IMAGE).max()) for folder in ("cats", "dogs")] == [1, 2]
+    with pytest.raises(DensebenchError, match=r"cats/1\.png and .*dogs/1\.png could both be the annotation of 1\.jpg"):
+        human(Path("1.jpg"), IMAGE)
 
 
 def test_annotations_state_as_many_folders_of_an_image_as_they_like():

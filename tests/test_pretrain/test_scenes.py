@@ -164,7 +164,7 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(DensebenchError, match=r"No space left on device.*Make room"):
+    with pytest.raises(DensebenchError, match="the disk is full"):
         scenes.write(tmp_path / "root", TRAIN, VAL, size=SIZE, workers=1)
     assert list(tmp_path.iterdir()) == []
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import cv2
 
 from pretrain.cores import cores
 from pretrain.data.scenes import cityscapes, coco, nyu, voc
@@ -24,7 +18,8 @@ from pretrain.data.scenes.files import link
 from pretrain.data.scenes.render import render
 from pretrain.data.scenes.spec import CLASSES, COCO_IDS, MAX_DEPTH, POOLS, STUFF, Parameters
 from pretrain.errors import DensebenchError, UsageError
-from pretrain.files import in_the_way, read_object
+from pretrain.files import read_object, unwritable
+from pretrain.processes import mapped
 
 Progress = Callable[[int, int], None]
 Key = tuple[str, int]
@@ -77,24 +72,8 @@ def write(
     except KeyboardInterrupt as error:
         raise DensebenchError(f"Interrupted; {root} was not written.", "The same command begins anew.") from error
     except OSError as error:
-        raise _unwritable(root, error) from error
-    except BrokenProcessPool as error:
-        raise DensebenchError(
-            f"A process that rendered scenes for {root} was killed.", "Type the same command again."
-        ) from error
+        raise unwritable(root, error) from error
     return root
-
-
-def _unwritable(root: Path, error: OSError) -> DensebenchError:
-    file = in_the_way(root)
-    reason = f"{file} is a file, not a folder" if file else error.strerror or error
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return DensebenchError(
-        f"Scenes could not be written to {root}: {reason}.",
-        "Make room there (about 120 kB a scene) or choose another folder, and type the command again."
-        if full
-        else "Choose another folder, in which you may write.",
-    )
 
 
 def _complete(root: Path, parameters: Parameters) -> bool:
@@ -153,7 +132,9 @@ def _fill(root: Path, parameters: Parameters, workers: int | None, progress: Pro
         (root / folder).mkdir(parents=True)
     keys = [(pool, index) for pool in POOLS for index in range(parameters.count(pool))]
     annotations: dict[str, list[list[dict[str, Any]]]] = {pool: [] for pool in POOLS}
-    written = _write_all(root, parameters, keys, workers)
+    if workers is None:
+        workers = min(cores(), len(keys) // SCENES_PER_PROCESS)
+    written = mapped(partial(_write_scene, root, parameters), keys, workers, at_a_time=16)
     for done, ((pool, _), found) in enumerate(zip(keys, written, strict=True), 1):
         annotations[pool].append(found)
         if progress and (done % 16 == 0 or done == len(keys)):
@@ -163,25 +144,6 @@ def _fill(root: Path, parameters: Parameters, workers: int | None, progress: Pro
     voc.write_lists(root, parameters)
     _write_pretraining(root, annotations["train"])
     (root / "densebench.json").write_text(json.dumps(_spec(parameters), indent=1) + "\n", encoding="utf-8")
-
-
-def _write_all(
-    root: Path, parameters: Parameters, keys: list[Key], workers: int | None
-) -> Iterator[list[dict[str, Any]]]:
-    """Write the scenes, in order, here or in processes of their own."""
-    if workers is None:
-        workers = min(cores(), len(keys) // SCENES_PER_PROCESS)
-    job = partial(_write_scene, root, parameters)
-    if workers <= 1:
-        yield from map(job, keys)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        try:
-            yield from pool.map(job, keys, chunksize=16)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _write_scene(root: Path, parameters: Parameters, key: Key) -> list[dict[str, Any]]:
