@@ -45,7 +45,8 @@ def claim(path: Path) -> Iterator[None]:
         with _beating(lock):
             yield
     finally:
-        lock.unlink(missing_ok=True)
+        if _mine(lock):
+            lock.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -55,8 +56,9 @@ def _beating(lock: Path) -> Iterator[None]:
 
     def beat() -> None:
         while not over.wait(_BEAT_SECONDS):
-            with suppress(OSError):
-                os.utime(lock)
+            if _mine(lock):  # not another host's, which took it over while this process was stopped
+                with suppress(OSError):
+                    os.utime(lock)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -65,6 +67,14 @@ def _beating(lock: Path) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def _mine(lock: Path) -> bool:
+    """Tell whether this process's name stands in the lock."""
+    try:
+        return _parse(lock.read_text(encoding="utf-8")) == _identity(os.getpid())
+    except OSError:
+        return False
 
 
 def _take(lock: Path, path: Path) -> bool:

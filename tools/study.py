@@ -35,7 +35,7 @@ from benchmark.table import wide
 from pretrain import methods
 from pretrain.cores import cores
 from pretrain.data import scenes
-from pretrain.errors import DensebenchError
+from pretrain.errors import DensebenchError, UsageError
 from pretrain.masks.make import Options, make
 from pretrain.snapshot import CHECKPOINT
 from pretrain.train import pretrain
@@ -172,6 +172,10 @@ class Work:
         self.study, self.only, self.mode = studies()[arguments.study], arguments.only, arguments.mode
         rows = (replace(one, changed=tuple(arguments.pretrain_set)) for one in self.study.rows)
         self.rows = [one for one in rows if arguments.row in one.named(self.images)]
+        if not any(self._asked(cell) for one in self.rows for cell in self.study.cells(one)):
+            names = ", ".join(one.named(self.images) for one in self.study.rows)
+            tasks = ", ".join(f"{task} {mode}" for mode, tasks in self.study.tasks for task in tasks)
+            raise UsageError(f"Nothing is asked for: the rows are {names}; the tasks {tasks}.")
 
     def done(self, processes: Executor) -> list[str]:
         """Do all of it and return what failed, a sentence each.
@@ -206,8 +210,11 @@ class Work:
         return [
             processes.submit(guarded, partial(measured, cell, self._request(cell), self.images))
             for cell in self.study.cells(one)
-            if self.only in cell[1] and self.mode in (None, cell[2])
+            if self._asked(cell)
         ]
+
+    def _asked(self, cell: Cell) -> bool:
+        return self.only in cell[1] and self.mode in (None, cell[2])
 
     def _request(self, cell: Cell) -> Request:
         one, _, mode, _ = cell

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,14 +151,7 @@ def _find(place: Path) -> Source:
 
 
 def _from_folder(folder: Path) -> Source:
-    paths = tuple(
-        sorted(
-            Path(parent, name)
-            for parent, _, files in os.walk(folder, followlinks=True)
-            for name in files
-            if Path(name).suffix.lower() in SUFFIXES
-        )
-    )
+    paths = tuple(sorted(path for path in _files(folder) if path.suffix.lower() in SUFFIXES))
     if not paths:
         raise DensebenchError(f"There is no image under {folder}.", f"Expected are {', '.join(sorted(SUFFIXES))}.")
     classes = [path.relative_to(folder).parts[0] for path in paths]
@@ -168,6 +161,28 @@ def _from_folder(folder: Path) -> Source:
     number = {name: index for index, name in enumerate(names)}
     targets = tuple(number[name] for name in classes)
     return Source(_name(folder), paths, Labels(tuple(names), multi=False), targets)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files under a folder, also behind links; what a link leads back to, once.
+
+    Raises:
+        DensebenchError: A folder cannot be read: its images would be missing.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DensebenchError(
+            f"{error.filename} cannot be read: {error.strerror}.", "Check that you may read it, or remove it."
+        ) from error
+
+    seen = set()
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        status = Path(parent).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        yield from (Path(parent, name) for name in names)
 
 
 def _from_root(root: Path) -> Source:

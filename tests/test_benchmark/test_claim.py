@@ -116,6 +116,17 @@ def test_a_holder_touches_its_lock(tmp_path, monkeypatch):
     assert not lock.exists()
 
 
+def test_a_lock_that_another_host_took_over_is_left_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("pretrain.claim._BEAT_SECONDS", 0.01)
+    lock = tmp_path / "record.json.lock"
+    theirs = json.dumps({"pid": 1, "host": "elsewhere", "started": "1"})
+    with claim(tmp_path / "record.json"):
+        lock.write_text(theirs)
+        os.utime(lock, (0, 0))
+        time.sleep(0.3)
+    assert lock.read_text() == theirs and lock.stat().st_mtime == 0
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the start of a process is not told here")
 def test_a_number_that_went_to_a_younger_process_is_no_holder(tmp_path):
     lock = tmp_path / "record.json.lock"

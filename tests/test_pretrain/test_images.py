@@ -1,6 +1,8 @@
 """Where images are found, what labels they carry, and what happens to a broken one."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -35,6 +37,30 @@ def test_subfolders_are_classes(tmp_path):
     assert [images[i].label for i in range(3)] == [0, 0, 1]
     assert images[2].image.shape == (20, 30, 3)
     assert images[2].index == 2
+
+
+def test_links_are_followed_and_none_in_a_circle(tmp_path):
+    write(tmp_path / "elsewhere" / "1.jpg")
+    write(tmp_path / "images" / "2.jpg")
+    (tmp_path / "images" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "images")
+    (tmp_path / "images" / "again").symlink_to(tmp_path / "images")
+    assert sorted(path.name for path in find(str(tmp_path / "images")).paths) == ["1.jpg", "2.jpg"]
+
+
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    write(tmp_path / "cat" / "1.jpg")
+    (tmp_path / "dog").mkdir()
+    scandir = os.scandir
+
+    def forbidding(place):
+        if str(place).endswith("dog"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", forbidding)
+    with pytest.raises(DensebenchError, match=r"dog cannot be read: Permission denied\. Check"):
+        find(str(tmp_path))
 
 
 def test_a_list_is_relative_to_itself(tmp_path):

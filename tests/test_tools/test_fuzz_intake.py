@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import sys
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -135,5 +136,24 @@ def test_a_log_is_continued(fuzz, tmp_path, monkeypatch, capsys):
         assert fuzz.main.main() == status
     assert ran == list(range(6))
     assert "| drop | 1 | 5 | 6 |" in capsys.readouterr().out
-    assert [result.number for result in fuzz.main._logged(log).values()] == ran
-    assert dataclasses.asdict(fuzz.main._logged(log)[0])["damage"] == "drop"
+    logged = fuzz.main._logged(log, {"seed": 0, "full_size": False})
+    assert [result.number for result in logged.values()] == ran
+    assert dataclasses.asdict(logged[0])["damage"] == "drop"
+
+
+def test_a_log_holds_cases_of_several_seeds_apart(fuzz, tmp_path, monkeypatch, capsys):
+    done = []
+
+    def case(seed, number, archs):
+        done.append((seed, number))
+        return fuzz.case.Result(number, archs[0], "timm", "clean", fuzz.case.UNTOUCHED)
+
+    monkeypatch.setattr(fuzz.main, "case", case)
+    log = tmp_path / "log.jsonl"
+    for seed in (1, 1, 2):
+        monkeypatch.setattr(sys, "argv", ["fuzz_intake", "--cases=3", f"--seed={seed}", f"--log={log}"])
+        assert fuzz.main.main() == 0
+        assert f"3 cases of resnet18, vit_tiny_patch16, seed {seed}: 0 violations" in capsys.readouterr().out
+        with log.open("a") as torn:
+            torn.write('\n{"seed": ')
+    assert done == [(seed, number) for seed in (1, 2) for number in range(3)]

@@ -148,6 +148,31 @@ def test_an_early_end_is_a_sentence_and_a_status(study, told, monkeypatch, capsy
     assert capsys.readouterr().err.startswith(says)
 
 
+def test_a_row_that_is_none_is_wrong_usage_and_named(told, capsys):
+    sys.argv += ["--row", "densecll"]
+    assert told() == 2
+    assert "Nothing is asked for: the rows are random, densecl-scenes-0, " in capsys.readouterr().err
+    assert not told.jobs
+
+
+def test_a_data_root_without_a_part_is_refused(study, tmp_path):
+    def refused(what):
+        with pytest.raises(DensebenchError, match=what):
+            study.training_images(tmp_path / "data", tmp_path / "out")
+
+    voc = tmp_path / "data" / "VOCdevkit" / "VOC2012" / "ImageSets"
+    refused("There is no file .*train.txt. Name a data root")
+    for kind in ("Main", "Segmentation"):
+        (voc / kind).mkdir(parents=True)
+        (voc / kind / "train.txt").write_text("2007_000032\n")
+    refused("There is no .jpg file under .*train2017. Name a data root")
+    for folder in ("coco/train2017", "bsds/images/train"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        (tmp_path / "data" / folder / "1.jpg").touch()
+    names = study.training_images(tmp_path / "data", tmp_path / "out").read_text().splitlines()
+    assert [Path(name).name for name in names] == ["2007_000032.jpg", "1.jpg", "1.jpg"]
+
+
 @pytest.mark.parametrize("jobs", ["0", "-1", "x", "1/2"])
 def test_a_wrong_number_of_jobs_is_wrong_usage(study, monkeypatch, capsys, jobs):
     monkeypatch.setattr(sys, "argv", ["study.py", "scenes", f"--jobs={jobs}"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
@@ -10,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,11 +28,12 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the number of the first case, to see one again")
     parser.add_argument("--full-size", action="store_true", help=f"{', '.join(FULL)} in place of {', '.join(SMALL)}")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
-    parser.add_argument("--log", type=Path, help="keep a line a case of this seed and size; none is run again")
+    parser.add_argument("--log", type=Path, help="keep a line a case; none of this seed and size is run again")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     archs = FULL if chosen.full_size else SMALL
-    results = _logged(chosen.log) if chosen.log and chosen.log.exists() else {}
+    of = {"seed": chosen.seed, "full_size": chosen.full_size}
+    results = _logged(chosen.log, of) if chosen.log and chosen.log.exists() else {}
     started, done = time.monotonic(), 0
     for number in range(chosen.first, chosen.first + chosen.cases):
         if number in results:
@@ -38,7 +41,7 @@ def main() -> int:
         result = results[number] = case(chosen.seed, number, archs)
         if chosen.log:
             with chosen.log.open("a") as log:
-                log.write(json.dumps(dataclasses.asdict(result)) + "\n")
+                log.write("\n" + json.dumps({**of, **dataclasses.asdict(result)}))  # apart from a line cut off before
         if result.outcome.startswith(VIOLATION):
             print(f"case {number} ({result.arch}, {result.kind}, {result.damage}): {result.outcome}", flush=True)
         done += 1
@@ -65,9 +68,15 @@ def table(results: Iterable[Result]) -> str:
     return "\n".join(rows)
 
 
-def _logged(log: Path) -> dict[int, Result]:
-    lines = [Result(**json.loads(line)) for line in log.read_text(encoding="utf-8").splitlines()]
-    return {result.number: result for result in lines}
+def _logged(log: Path, of: dict[str, Any]) -> dict[int, Result]:
+    """Return the logged cases of this seed and size; a line that was cut off is none."""
+    results = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if {name: entry.pop(name, None) for name in of} == of:
+                results[entry["number"]] = Result(**entry)
+    return results
 
 
 if __name__ == "__main__":
