@@ -22,9 +22,8 @@ def training_images(root: Path, out: Path) -> Path:
     Raises:
         DensebenchError: A part is missing: the rows' names say that all were seen.
     """
-    stems = {
-        stem for kind in ("Main", "Segmentation") for stem in _lines(root / VOC / "ImageSets" / kind / "train.txt")
-    }
+    lists = [root / VOC / "ImageSets" / kind / "train.txt" for kind in ("Main", "Segmentation")]
+    stems = {stem for file in lists for stem in _lines(file)}
     images = [root / VOC / "JPEGImages" / f"{stem}.jpg" for stem in sorted(stems)]
     for folder in (root / COCO, root / BSDS):
         found = sorted(folder.rglob("*.jpg"))
