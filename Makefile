@@ -6,7 +6,7 @@ ARGS ?=
 .PHONY: help setup demo test check format lock clean
 
 help:
-	@echo "make setup    the private environment in .venv (about 6 GB; 10-18 minutes on 2 cores, once)"
+	@echo "make setup    the private environment in .venv (about 6 GB, 8 GB free; 10-18 minutes on 2 cores, once)"
 	@echo "make demo     images -> checkpoint -> certified backbone -> fine-tuned models -> table, on a CPU"
 	@echo "make test     make check, then all tests, in two processes; ARGS=-n8 takes more"
 	@echo "make check    ruff, mypy --strict, import-linter, codespell"

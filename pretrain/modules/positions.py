@@ -25,7 +25,10 @@ def sine_cosine(height: int, width: int, dimension: int) -> Tensor:
 
 
 def fix_positions(backbone: ViT) -> None:
-    """Replace a ViT's position embeddings by fixed sines and cosines; the class token's is 0."""
+    """Replace a ViT's position embeddings by fixed sines and cosines; the class token's is 0.
+
+    # NOTE: of the backbone's own grid, from which other sizes are interpolated; MAE and DropPos know one size only.
+    """
     found = sine_cosine(*backbone.grid, backbone.layout.channels[-1])
     del backbone.pos_embed
     backbone.register_buffer("pos_embed", torch.cat([torch.zeros(1, found.shape[1]), found])[None])
