@@ -22,7 +22,7 @@ from benchmark.convert import Backbone
 from benchmark.heads.norms import precise
 from benchmark.heads.trunk import TrunkHook
 from pretrain.engine import guard, launch, sampling  # noqa: F401 (registers the hooks)
-from pretrain.engine.precision import AutocastOptimWrapper  # noqa: F401
+from pretrain.engine.optim_wrapper import AutocastOptimWrapper  # noqa: F401
 from pretrain.engine.progress import ProgressHook
 from pretrain.engine.state import StateHook, unwrapped
 from pretrain.errors import DensebenchError

@@ -9,7 +9,8 @@ import torch
 from timm.optim.lars import Lars
 from torch import nn
 
-from pretrain.engine.precision import AutocastOptimWrapper, choose
+from pretrain.engine.optim_wrapper import AutocastOptimWrapper
+from pretrain.engine.precision import choose
 from pretrain.recipe import Recipe
 
 

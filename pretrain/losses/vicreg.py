@@ -20,17 +20,15 @@ def invariance(first: Tensor, second: Tensor) -> Tensor:
 
 
 @in_float32
-def variance(embedding: Tensor, target: float = 1.0, epsilon: float = 1e-4) -> Tensor:
-    """Return by how much the dimensions' standard deviations fall short of `target` (Eq. 1 and 2).
+def variance(embedding: Tensor) -> Tensor:
+    """Return by how much the dimensions' standard deviations fall short of 1 (Eq. 1 and 2).
 
-    v(Z) = 1/D sum_j max(0, gamma - sqrt(Var(z_j) + epsilon)), with the unbiased variance.
+    v(Z) = 1/D sum_j max(0, gamma - sqrt(Var(z_j) + epsilon)), with the unbiased variance, gamma = 1, epsilon = 1e-4.
 
     Args:
         embedding: Z, (N, D), the global batch's; or (N, K, D), whose K embeddings are averaged over.
-        target: gamma.
-        epsilon: Keeps the root's gradient finite.
     """
-    return F.relu(target - torch.sqrt(embedding.var(dim=0) + epsilon)).mean()
+    return F.relu(1 - torch.sqrt(embedding.var(dim=0) + 1e-4)).mean()
 
 
 @in_float32

@@ -21,23 +21,20 @@ from pretrain.modules.distributed import gather_with_gradient
 from pretrain.modules.heads import perceptron
 from pretrain.modules.multi_crop import each_size
 from pretrain.modules.regions import each
-from pretrain.recipe import Recipe, for_scenes, lars
+from pretrain.recipe import Recipe, adamw, for_scenes, lars
 from pretrain.views.geometry import cell_centres
 from pretrain.views.sample import RandomViews, byol_views
 
 SOURCE = "arXiv 2210.01571; facebookresearch/VICRegL README.md, main_vicregl.py"
 MATCHINGS = ("location", "feature")
 NORMS = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
-CONVNEXT = Recipe(
-    source=SOURCE,
-    epochs=100,
-    batch_size=384,
-    optimizer="adamw",
-    lr=7.5e-4 * 384 / 256,
+CONVNEXT = adamw(
+    SOURCE,
+    100,
+    384,
+    7.5e-4,
+    0.05,
     end_lr=7.5e-7 * 384 / 256,
-    weight_decay=0.05,
-    decay_all=False,
-    warmup_epochs=10,
     method={"head_norm": "layer", "crop_scale": (0.4, 1.0), "small_views": 6},
 )
 

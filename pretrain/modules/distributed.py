@@ -1,4 +1,4 @@
-"""Keys across the ranks: gathered for the queue, and shuffled so that batch norm gives nothing away."""
+"""What the ranks tell each other: embeddings and keys, gathered; images, shuffled against hints by batch norm."""
 
 from __future__ import annotations
 

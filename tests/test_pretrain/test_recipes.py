@@ -4,7 +4,8 @@ import pytest
 
 from pretrain import methods, ranges
 from pretrain.errors import UsageError
-from pretrain.recipe import Recipe, keywords_of, parse
+from pretrain.recipe import Recipe, keywords_of
+from pretrain.typed import parse
 
 MOCO = {"batch_size": 256, "sgd_momentum": 0.9, "weight_decay": 1e-4, "warmup_epochs": 0, "decay_all": True}
 LARS = {"optimizer": "lars", "sgd_momentum": 0.9, "warmup_epochs": 10, "decay_all": False, "schedule": "cosine"}

@@ -49,9 +49,9 @@ class Material:
     sharpness: float = 8.0
 
 
-def _look(bank: Bank, name: str, s: Surface, tile: float, stretch: float = 1.0) -> Array:
-    """Sample a map whose period is `tile` metres, `stretch` times longer along v."""
-    u, v = s.u * np.float32(1 / tile), s.v * np.float32(1 / (tile * stretch))
+def _look(bank: Bank, name: str, s: Surface, tile: float) -> Array:
+    """Sample a map whose period is `tile` metres."""
+    u, v = s.u * np.float32(1 / tile), s.v * np.float32(1 / tile)
     return bank.look(name, u, v, s.footprint / tile)
 
 

@@ -33,8 +33,9 @@ class Shape:
     high: Array
 
 
-def cuboid(width: float, height: float, depth: float, rounding: float = 0.02) -> Shape:
-    """A box with rounded edges."""
+def cuboid(width: float, height: float, depth: float) -> Shape:
+    """A box with edges rounded by 2 cm."""
+    rounding = 0.02
     half = np.array([[width], [height], [depth]], np.float32) / 2
     middle = np.array([[0], [height / 2], [0]], np.float32)
     inner = half - rounding
