@@ -73,12 +73,18 @@ class DINO(Method):
             end_weight_decay=None,
             method={**VANILLA, "crop_scale": (0.14, 1.0), "local_scale": (0.05, 0.14)},
         ),
+        # In few steps on few images, a student foresees too little of what the teacher makes of another crop: with the
+        # centre, each follows the other into uniform outputs. Sharp targets that use all prototypes hold against that.
         "scenes": for_scenes(
             480,
             image_size=128,
             dimension=1024,
             hidden=512,
-            ema_momentum=0.98,
+            norm=True,
+            normalisation="sinkhorn",
+            first_teacher_temperature=0.01,
+            teacher_temperature=0.01,
+            ema_momentum=0.99,
             local_views=4,
             local_size=64,
             local_scale=(0.1, 0.4),
