@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import cv2
@@ -38,7 +39,9 @@ def mapped(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_Process.start, initargs=(job,)) as pool:
         try:
-            yield from pool.map(_Process.do, items, chunksize=at_a_time)
+            with _without_ctrl_c():
+                results = pool.map(_Process.do, items, chunksize=at_a_time)
+            yield from results
         except BrokenProcessPool:
             sentence = "A process that worked on it was killed, perhaps for want of memory."
             raise DensebenchError(sentence, "Type the same command again.") from None
@@ -47,14 +50,23 @@ def mapped(
             raise
 
 
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Let it wait until the block ends. Processes that begin in the block never hear it: it is their parent's business."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Process:
-    """A process's own copy of the job. Ctrl-C is its parent's business."""
+    """A process's own copy of the job."""
 
     job: Callable[[Any], Any]
 
     @classmethod
     def start(cls, job: Callable[[Any], Any]) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         cv2.setNumThreads(1)
         cls.job = job
 
