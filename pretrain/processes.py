@@ -52,7 +52,7 @@ def mapped(
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Let it wait until the block ends. Processes that begin in the block never hear it: it is their parent's business."""
+    """Let it wait until the block ends. Processes that begin in the block never hear it: their parent does."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
