@@ -74,6 +74,14 @@ def test_dinos_switches_change_what_they_name():
         build("dino", objective="mse", normalisation="sinkhorn")
 
 
+def test_selfpatchs_heads_can_have_batch_norm():
+    method = build("selfpatch", **SMALL_SELFPATCH, norm=True)
+    loss = method.loss(batch(method))["loss"]
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert any(isinstance(layer, torch.nn.BatchNorm1d) for layer in method.student.patch_head.layers)
+
+
 def test_dinos_mean_squared_error_is_with_centred_outputs():
     """Its row of Table 7 has no predictor; without the centre nothing would keep it from collapsing."""
     method = build("dino", **SMALL_DINO, objective="mse").eval()
