@@ -75,7 +75,7 @@ def test_dinos_switches_change_what_they_name():
 
 
 def test_selfpatchs_heads_can_have_batch_norm():
-    method = build("selfpatch", **SMALL_SELFPATCH, norm=True)
+    method = build("selfpatch", "vit_tiny_patch16", **SMALL_SELFPATCH, norm=True)
     loss = method.loss(batch(method))["loss"]
     loss.backward()
     assert torch.isfinite(loss)
