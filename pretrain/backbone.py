@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -24,14 +25,14 @@ class Layout:
     strides: tuple[int, int, int, int] = (4, 8, 16, 32)
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """An image encoder with a declared feature layout and no classifier."""
 
     layout: Layout
 
+    @abstractmethod
     def stages(self, images: Tensor) -> list[Tensor]:
         """Return the four stages' maps of (B, 3, H, W) images, finest first."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the last stage's map of (B, 3, H, W) images: (B, C, H / s, W / s) at the stride s."""

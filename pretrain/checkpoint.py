@@ -43,7 +43,7 @@ class Meta:
     commit: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     precision: str = ""
-    processes: int = 1
+    processes: int | None = None
     device: str = ""
     wall_time_s: float = 0.0
     sha256: str = ""

@@ -68,17 +68,15 @@ class UnreadableHook(Hook):
 
     Args:
         images: The images, which remember what they skipped.
-        file: Gets one path a line.
+        file: Gets one path a line; holds those of earlier sessions of this run as well.
         interval: Look every so many steps.
-        begun: The run is resumed: `file` holds what was found before.
     """
 
-    def __init__(self, images: Images, file: Path, interval: int, *, begun: bool) -> None:
+    def __init__(self, images: Images, file: Path, interval: int) -> None:
         self.images = images
         self.file = file
         self.interval = interval
-        known = file.read_text(encoding="utf-8").splitlines() if begun and file.is_file() else ()
-        self._known = set(known)
+        self._known = set(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else set()
 
     @property
     def count(self) -> int:

@@ -120,11 +120,13 @@ def pretrain(
         begun = file.is_file() or (out / STATE).is_file()
         if launch.is_main_process():
             settings.claim(out, begun=begun)
+            if not begun:  # what another run left
+                (out / UNREADABLE).unlink(missing_ok=True)
         if file.is_file():
             return file
         learner = Learner(model)
         pictures = Images(source, skip_unreadable, store)
-        unreadable = UnreadableHook(pictures, out / UNREADABLE, LOG_INTERVAL, begun=begun)
+        unreadable = UnreadableHook(pictures, out / UNREADABLE, LOG_INTERVAL)
         if augment is not None:
             progress_hook = ProgressHook(f"{method} {arch}", chosen.batch_size, quiet=progress is not None)
             hooks = [StepHook(progress), progress_hook, unreadable]

@@ -113,8 +113,11 @@ def _named(sources: Sequence[Path]) -> dict[str, str]:
     sha256 = hashlib.sha256()
     for source in sources:
         for file in annotation_files(source) if source.is_dir() else [source]:
-            with file.open("rb") as content:
-                digest = hashlib.file_digest(content, "sha256").hexdigest()
+            try:
+                with file.open("rb") as content:
+                    digest = hashlib.file_digest(content, "sha256").hexdigest()
+            except OSError as error:
+                raise DensebenchError(f"{file} cannot be read: {error.strerror}.") from error
             sha256.update(f"{file.relative_to(source).as_posix()}\0{digest}\n".encode())
     return {"source": ":".join(source.name for source in sources), "digest": sha256.hexdigest()[:12]}
 

@@ -124,7 +124,8 @@ class DINO(Method):
         if normalisation not in NORMALISATIONS:
             raise unknown("normalisation", normalisation, NORMALISATIONS)
         if objective == "mse" and normalisation == "sinkhorn":
-            raise UsageError("objective=mse compares outputs, and normalisation=sinkhorn makes probabilities of them.")
+            found = "objective=mse compares outputs, and normalisation=sinkhorn makes probabilities of them."
+            raise UsageError(found, "Set normalisation=centre.")
         if isinstance(backbone, ViT):
             nn.init.trunc_normal_(backbone.cls_token, std=0.02)  # the authors'; timm's is all but 0
         head = PrototypeHead(backbone.layout.channels[-1], hidden, bottleneck, dimension, norm, unit_last_layer)

@@ -37,7 +37,6 @@ class SelfPatch(Method):
         patch_dimension: The width of the patches' output.
         hidden: Width of the heads' hidden layers.
         bottleneck: Width of the heads' L2-normalised layer.
-        norm: Batch norm in the heads, as DINO's for ResNets; the paper has none.
         freeze_last_layer: Share of the steps, from the first on, in which the last layers stay as they are.
         temperature: tau_s, the student's.
         teacher_temperature: tau_t, the teacher's.
@@ -54,7 +53,6 @@ class SelfPatch(Method):
     paper = Paper("Yun et al.", 2022, "2206.07990")
     cost = "student 2 views and 8 small ones, teacher the same"
     families = ("vit",)
-    norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # NOTE: the released code's default is 300 epochs; the paper's models had 200 (alinlab/SelfPatch issue 2).
         "imagenet-200e": dino_recipe("arXiv 2206.07990; alinlab/SelfPatch main_selfpatch.py", 200, 1024),
@@ -83,7 +81,6 @@ class SelfPatch(Method):
         patch_dimension: int = 4096,
         hidden: int = 2048,
         bottleneck: int = 256,
-        norm: bool = False,
         freeze_last_layer: float = 1 / 200,
         temperature: float = 0.1,
         teacher_temperature: float = 0.04,
@@ -100,7 +97,7 @@ class SelfPatch(Method):
         if neighbourhood % 2 == 0 or neighbourhood < 3:
             raise UsageError(f"neighbourhood should be an odd number from 3 up; {neighbourhood} was given.")
         vit, width = transformer(backbone, "selfpatch"), backbone.layout.channels[-1]
-        heads = (PrototypeHead(width, hidden, bottleneck, size, norm) for size in (dimension, patch_dimension))
+        heads = (PrototypeHead(width, hidden, bottleneck, size) for size in (dimension, patch_dimension))
         self.student = _Network(vit, Aggregation(width, width // 64), *heads)
         self.teacher = teacher_of(self.student)
         vit.drop_path(drop_path)

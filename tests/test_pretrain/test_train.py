@@ -210,6 +210,8 @@ def test_a_broken_image_stops_the_run_or_is_counted(photographs, tmp_path):
         with pytest.raises(DensebenchError, match=r"3\.jpg cannot be read as an image") as caught:
             run("moco_v2", folder, tmp_path / "strict", workers=workers)
         assert "Traceback" not in str(caught.value)
+    (tmp_path / "lenient").mkdir()
+    (tmp_path / "lenient" / "unreadable.txt").write_text("of another run.jpg\n")
     done = run("moco_v2", folder, tmp_path / "lenient", workers=1, skip_unreadable=True)
     meta = checkpoint.load(done).meta
     assert "1 unreadable images skipped" in meta.data
