@@ -1,4 +1,4 @@
-"""DINO's self-distillation: sharpened targets of a teacher, and cross-entropy across views.
+"""DINO's self-distillation: cross-entropy with a teacher's targets, across views.
 
 Caron et al. 2021, arXiv 2104.14294, Section 3.1.
 """
@@ -13,36 +13,6 @@ from torch import Tensor
 
 from pretrain.losses.precision import in_float32
 from pretrain.losses.regression import cosine_regression
-
-
-@in_float32
-def sharpen(logits: Tensor, centre: Tensor, temperature: float) -> Tensor:
-    """Return the teacher's probabilities P_t = softmax((g_t - c) / tau_t), (..., K).
-
-    Args:
-        logits: g_t, the teacher's output, (..., K).
-        centre: c, (K,).
-        temperature: tau_t.
-    """
-    return ((logits - centre) / temperature).softmax(dim=-1)
-
-
-@in_float32
-def sinkhorn(logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
-    """Return probabilities in which every output is used as often (SwAV, arXiv 2006.09882, Section 3.1).
-
-    exp(g_t / tau_t), its columns and rows scaled in turn until they sum to 1 / K and 1 / N; the rows then sum to 1.
-
-    Args:
-        logits: The teacher's output for the global batch, (N, K).
-        temperature: tau_t.
-        iterations: How often.
-    """
-    log = logits / temperature
-    for _ in range(iterations):
-        log = log - log.logsumexp(dim=0)  # each output's share of the samples
-        log = log - log.logsumexp(dim=1, keepdim=True)
-    return log.exp()
 
 
 @in_float32

@@ -11,19 +11,17 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 from pretrain.backbones.vit import ViT
 from pretrain.errors import UsageError, unknown
-from pretrain.losses.self_distillation import across_views, entropy, mean_squared_error, sharpen, sinkhorn
+from pretrain.losses.self_distillation import across_views, entropy, mean_squared_error
 from pretrain.method import Augment, Method, Paper, Views
-from pretrain.modules.centre import Centre
-from pretrain.modules.distributed import gather, world
 from pretrain.modules.heads import PrototypeHead, ScoreLinear
 from pretrain.modules.multi_crop import MultiCropEncoder
+from pretrain.modules.targets import Targets
 from pretrain.modules.teacher import cosine_momentum, follow, linear_warmup, teacher_of
 from pretrain.recipe import Recipe, dino_recipe, for_scenes
 from pretrain.views.sample import dino_views
 
 SOURCE = "arXiv 2104.14294, Section 3.2; facebookresearch/dino README.md, main_dino.py"
 OBJECTIVES = ("cross-entropy", "mse")
-NORMALISATIONS = ("centre", "sinkhorn")
 VANILLA = {"freeze_last_layer": 0.01, "teacher_temperature": 0.04}
 
 
@@ -121,8 +119,6 @@ class DINO(Method):
         super().__init__()
         if objective not in OBJECTIVES:
             raise unknown("objective", objective, OBJECTIVES)
-        if normalisation not in NORMALISATIONS:
-            raise unknown("normalisation", normalisation, NORMALISATIONS)
         if objective == "mse" and normalisation == "sinkhorn":
             found = "objective=mse compares outputs, and normalisation=sinkhorn makes probabilities of them."
             raise UsageError(found, "Set normalisation=centre.")
@@ -133,7 +129,7 @@ class DINO(Method):
         self.teacher = teacher_of(self.student)
         layers = (nn.Linear(dimension, hidden), nn.GELU(), ScoreLinear(hidden, dimension)) if predictor else ()
         self.predictor = nn.Sequential(*layers)
-        self.centre = Centre(dimension, centre_momentum)
+        self.targets = Targets(dimension, centre_momentum, normalisation)
         if isinstance(backbone, ViT):
             backbone.drop_path(drop_path)
         self.freeze_last_layer = freeze_last_layer
@@ -143,7 +139,6 @@ class DINO(Method):
         self.teacher_temperature = first_teacher_temperature
         self.ema_momentum = ema_momentum
         self.momentum_encoder = momentum_encoder
-        self.normalisation = normalisation
         self.objective = objective
         self.augment = dino_views(image_size, crop_scale, local_size, local_scale, local_views)
 
@@ -167,20 +162,14 @@ class DINO(Method):
         student = [self.predictor(logits) for logits in self.student(views.images)]  # (B, K) a view
         with torch.no_grad():
             teacher = self.teacher(views.images[:2])
-            targets = self._targets(teacher)
+            targets = [self.targets(logits, self.teacher_temperature) for logits in teacher]
         if self.objective == "mse":
-            loss = mean_squared_error(student, [logits - self.centre.centre for logits in teacher])
+            loss = mean_squared_error(student, [logits - self.targets.centre for logits in teacher])
         else:
             loss = across_views(student, targets, self.temperature)
-        self.centre.update(torch.stack(teacher))
+        self.targets.update(torch.stack(teacher))
         return {"loss": loss, "teacher_entropy": entropy(torch.stack(targets))}
 
     def export(self) -> nn.Module:
         """Return the teacher's backbone, which the authors evaluate."""
         return self.teacher.backbone
-
-    def _targets(self, teacher: list[Tensor]) -> list[Tensor]:
-        if self.normalisation == "centre":
-            return [sharpen(logits, self.centre.centre, self.teacher_temperature) for logits in teacher]
-        rank, ranks = world()
-        return [sinkhorn(gather(logits), self.teacher_temperature).chunk(ranks)[rank] for logits in teacher]

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from pretrain.backbones import Backbone
 from pretrain.backbones.vit import ViT
 from pretrain.errors import UsageError
-from pretrain.losses.self_distillation import across_views, cross_entropy, sharpen
+from pretrain.losses.self_distillation import across_views, cross_entropy
 from pretrain.method import Augment, Method, Paper, Views
-from pretrain.modules.centre import Centre
 from pretrain.modules.class_attention import Aggregation
 from pretrain.modules.heads import PrototypeHead
 from pretrain.modules.multi_crop import each_size, transformer
 from pretrain.modules.neighbours import most_similar, neighbours
+from pretrain.modules.targets import Targets
 from pretrain.modules.teacher import cosine_momentum, follow, teacher_of
 from pretrain.recipe import Recipe, dino_recipe, for_scenes
 from pretrain.views.sample import dino_views
@@ -37,9 +37,11 @@ class SelfPatch(Method):
         patch_dimension: The width of the patches' output.
         hidden: Width of the heads' hidden layers.
         bottleneck: Width of the heads' L2-normalised layer.
+        norm: Batch norm in the heads, as DINO's for ResNets; the paper has none.
         freeze_last_layer: Share of the steps, from the first on, in which the last layers stay as they are.
         temperature: tau_s, the student's.
         teacher_temperature: tau_t, the teacher's.
+        normalisation: What keeps the teacher from collapsing, "centre" or, beyond the paper, "sinkhorn".
         centre_momentum: m of both centres.
         ema_momentum: The teacher's momentum at the start; it rises to 1 along a cosine.
         drop_path: Stochastic depth of the student's last block.
@@ -53,16 +55,21 @@ class SelfPatch(Method):
     paper = Paper("Yun et al.", 2022, "2206.07990")
     cost = "student 2 views and 8 small ones, teacher the same"
     families = ("vit",)
+    norms_across_ranks = True
     recipes: ClassVar[Mapping[str, Recipe]] = {
         # NOTE: the released code's default is 300 epochs; the paper's models had 200 (alinlab/SelfPatch issue 2).
         "imagenet-200e": dino_recipe("arXiv 2206.07990; alinlab/SelfPatch main_selfpatch.py", 200, 1024),
+        # As of DINO's: the targets are sharp and use all outputs, lest a short run ends in uniform ones.
         "scenes": for_scenes(
             360,
             image_size=128,
             dimension=1024,
             patch_dimension=256,
             hidden=512,
-            ema_momentum=0.98,
+            norm=True,
+            normalisation="sinkhorn",
+            teacher_temperature=0.01,
+            ema_momentum=0.99,
             local_views=4,
             local_size=64,
             local_scale=(0.1, 0.4),
@@ -81,9 +88,11 @@ class SelfPatch(Method):
         patch_dimension: int = 4096,
         hidden: int = 2048,
         bottleneck: int = 256,
+        norm: bool = False,
         freeze_last_layer: float = 1 / 200,
         temperature: float = 0.1,
         teacher_temperature: float = 0.04,
+        normalisation: str = "centre",
         centre_momentum: float = 0.9,
         ema_momentum: float = 0.996,
         drop_path: float = 0.1,
@@ -97,12 +106,12 @@ class SelfPatch(Method):
         if neighbourhood % 2 == 0 or neighbourhood < 3:
             raise UsageError(f"neighbourhood should be an odd number from 3 up; {neighbourhood} was given.")
         vit, width = transformer(backbone, "selfpatch"), backbone.layout.channels[-1]
-        heads = (PrototypeHead(width, hidden, bottleneck, size) for size in (dimension, patch_dimension))
+        heads = (PrototypeHead(width, hidden, bottleneck, size, norm) for size in (dimension, patch_dimension))
         self.student = _Network(vit, Aggregation(width, width // 64), *heads)
         self.teacher = teacher_of(self.student)
         vit.drop_path(drop_path)
-        self.centre = Centre(dimension, centre_momentum)
-        self.patch_centre = Centre(patch_dimension, centre_momentum)
+        self.targets = Targets(dimension, centre_momentum, normalisation)
+        self.patch_targets = Targets(patch_dimension, centre_momentum, normalisation)
         self.patch_weight = patch_weight
         self.square = (neighbourhood, wrap_around)
         self.positives = positives
@@ -135,18 +144,16 @@ class SelfPatch(Method):
             # NOTE: the released code's centre of the views as wholes takes in the local ones as well; DINO's does not.
             teacher = self.teacher.whole(teacher_tokens[:2])
             teacher_patches = each_size(self._aggregated, teacher_tokens)  # (B, N, K) a view
-            targets = [sharpen(logits, self.centre.centre, self.teacher_temperature) for logits in teacher]
+            targets = [self.targets(logits, self.teacher_temperature) for logits in teacher]
         whole = across_views(self.student.whole(tokens), targets, self.temperature)
         patch = torch.stack(
             [
-                cross_entropy(
-                    logits, sharpen(target, self.patch_centre.centre, self.teacher_temperature), self.temperature
-                )
+                cross_entropy(logits, self.patch_targets(target, self.teacher_temperature), self.temperature)
                 for logits, target in zip(each_size(self.student.patch_head, tokens), teacher_patches, strict=True)
             ]
         ).mean()
-        self.centre.update(torch.stack(teacher))
-        self.patch_centre.update(torch.cat([outputs.flatten(0, 1) for outputs in teacher_patches]))
+        self.targets.update(torch.stack(teacher))
+        self.patch_targets.update(torch.cat([outputs.flatten(0, 1) for outputs in teacher_patches]))
         loss = whole + self.patch_weight * patch
         return {"loss": loss, "loss_global": whole.detach(), "loss_patch": patch.detach()}
 

@@ -135,7 +135,8 @@ class PrototypeHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (..., C) to (..., K)."""
-        bottleneck = F.normalize(self.layers(features).float(), dim=-1)
+        rows = self.layers(features.reshape(-1, features.shape[-1]))  # batch norm wants (N, C)
+        bottleneck = F.normalize(rows.view(*features.shape[:-1], -1).float(), dim=-1)
         with torch.autocast(features.device.type, enabled=False):
             weight = F.normalize(self.last.weight, dim=1)
             if self.lengths is not None:

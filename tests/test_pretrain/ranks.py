@@ -20,6 +20,7 @@ from pretrain.recipe import keywords_of
 from pretrain.train import pretrain
 
 SIZE = 8
+SINKHORN = {"normalisation": "sinkhorn"}
 KEYWORDS = {
     "moco_v1": {"queue_size": 20, "ema_momentum": 0.9},
     "moco_v2": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32},
@@ -32,7 +33,7 @@ KEYWORDS = {
     "vicregl": {"dimension": 32, "local_dimension": 16, "small_views": 1, "small_size": 64},
     "droppos": {"decoder_width": 32, "decoder_heads": 4, "mask_ratio": 0.0},
     "navit": {"dimension": 16, "hidden": 32, "smallest_size": 16},
-    "selfpatch": {"dimension": 32, "patch_dimension": 16, "hidden": 32, "local_size": 32, "local_views": 2},
+    "selfpatch": {"dimension": 32, "patch_dimension": 16, "hidden": 32, "local_size": 32, "local_views": 2} | SINKHORN,
     "dino": {"dimension": 32, "hidden": 32, "local_size": 32, "local_views": 2, "ema_momentum": 0.9},
     "resim": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32, "region_dimension": 16, "gathered": ("c4", "c3")},
     "cpc": {"dimension": 16, "scale": 1.0, "directions": ("down", "left")},

@@ -22,9 +22,9 @@ def test_dino_is_the_papers_loss_step_by_step(arch):
     method.before_step(0.05)
     views = batch(method)
     with torch.no_grad():
-        method.centre.centre.normal_()
+        method.targets.centre.normal_()
         method.teacher.head.last.weight.normal_()
-    centre = method.centre.centre.clone()
+    centre = method.targets.centre.clone()
     student, teacher = copy.deepcopy(method.student), copy.deepcopy(method.teacher)
     found = method.loss(views)["loss"]
 
@@ -38,7 +38,7 @@ def test_dino_is_the_papers_loss_step_by_step(arch):
     targets = F.softmax((t - centre) / 0.055, dim=1).chunk(2)  # half of the warm-up from 0.04 to 0.07
     terms = [-(targets[i] * F.log_softmax(s[j] / 0.1, dim=1)).sum(dim=1) for i in (0, 1) for j in range(4) if i != j]
     torch.testing.assert_close(found, torch.cat(terms).mean(), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(method.centre.centre, 0.9 * centre + 0.1 * t.mean(dim=0))
+    torch.testing.assert_close(method.targets.centre, 0.9 * centre + 0.1 * t.mean(dim=0))
 
 
 def test_dinos_schedules():
@@ -81,7 +81,7 @@ def test_dinos_mean_squared_error_is_with_centred_outputs():
     views = batch(method)
     with torch.no_grad():
         student, teacher = method.student(views.images), method.teacher(views.images[:2])
-        centre = method.centre.centre.copy_(torch.stack(teacher).mean(dim=(0, 1))).clone()
+        centre = method.targets.centre.copy_(torch.stack(teacher).mean(dim=(0, 1))).clone()
         found = float(method.loss(views)["loss"])
     centred = [logits - centre for logits in teacher]
     assert found == pytest.approx(float(mean_squared_error(student, centred)), rel=1e-5)
@@ -119,11 +119,11 @@ def test_selfpatch_is_the_papers_loss_step_by_step():
     views = batch(method, size=2)
     views.images = [image.double() for image in views.images]
     with torch.no_grad():
-        for centre in (method.centre, method.patch_centre):
-            centre.centre.normal_()
+        for targets in (method.targets, method.patch_targets):
+            targets.centre.normal_()
         for layer in (method.teacher.head.last, method.teacher.patch_head.last, method.teacher.aggregation.token):
             torch.nn.init.normal_(getattr(layer, "weight", layer))
-    patch_centre = method.patch_centre.centre.clone()
+    patch_centre = method.patch_targets.centre.clone()
     student, teacher = copy.deepcopy(method.student), copy.deepcopy(method.teacher)
     found = method.loss(views)
     per_view, outputs = [], []
@@ -148,16 +148,19 @@ def test_selfpatch_is_the_papers_loss_step_by_step():
     assert float(found["loss_patch"]) == pytest.approx(float(torch.stack(per_view).mean()), rel=1e-5)
     torch.testing.assert_close(found["loss"].detach(), found["loss_global"] + 0.3 * found["loss_patch"])
     mean = torch.stack(outputs).mean(dim=0)
-    torch.testing.assert_close(method.patch_centre.centre, 0.9 * patch_centre + 0.1 * mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(method.patch_targets.centre, 0.9 * patch_centre + 0.1 * mean, rtol=1e-5, atol=1e-6)
 
 
 def test_selfpatchs_switches_and_its_need_of_tokens():
     losses = {}
-    for name, value in {"": None, "positives": 1, "neighbourhood": 5, "wrap_around": True}.items():
+    patches = {"positives": 1, "neighbourhood": 5, "wrap_around": True}
+    both = {"norm": True, "normalisation": "sinkhorn"}
+    for name, value in {"": None, **patches, **both}.items():
         method = build("selfpatch", "vit_tiny_patch16", **SMALL_SELFPATCH, **({name: value} if name else {}))
         losses[name] = {key: float(term.detach()) for key, term in method.loss(batch(method)).items()}
-    assert len({terms["loss_patch"] for terms in losses.values()}) == 4
-    assert len({terms["loss_global"] for terms in losses.values()}) == 1
+    assert len({terms["loss_patch"] for terms in losses.values()}) == 6
+    assert len({losses[name]["loss_global"] for name in ("", *patches)}) == 1
+    assert len({losses[name]["loss_global"] for name in ("", *both)}) == 3
     for side in (1, 4):
         with pytest.raises(UsageError, match="an odd number from 3 up"):
             build("selfpatch", arch="vit_tiny_patch16", neighbourhood=side)

@@ -7,7 +7,8 @@ import torch
 from lightly.loss import DINOLoss
 from made import naive_softmax
 
-from pretrain.losses.self_distillation import across_views, entropy, mean_squared_error, sharpen, sinkhorn
+from pretrain.losses.self_distillation import across_views, entropy, mean_squared_error
+from pretrain.modules.targets import sharpen, sinkhorn
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from torch import nn
 
 from pretrain import backbones
 from pretrain.errors import UsageError
-from pretrain.modules.centre import Centre
 from pretrain.modules.class_attention import Aggregation
 from pretrain.modules.collapse import effective_rank, feature_std
 from pretrain.modules.heads import PrototypeHead
@@ -16,6 +15,7 @@ from pretrain.modules.multi_crop import each_size
 from pretrain.modules.neighbours import most_similar, neighbours
 from pretrain.modules.positions import fix_positions, sine_cosine
 from pretrain.modules.queue import Queue
+from pretrain.modules.targets import Targets
 from pretrain.modules.teacher import follow, linear_warmup, teacher_of
 
 
@@ -99,11 +99,11 @@ def test_spread_features_and_collapsed_features_are_told_apart():
 
 
 def test_the_centre_is_a_slow_mean_of_the_outputs():
-    centre, outputs = Centre(3, momentum=0.9), torch.randn(2, 5, 3)
-    centre.update(outputs)
-    torch.testing.assert_close(centre.centre, 0.1 * outputs.flatten(0, 1).mean(dim=0))
-    centre.update(outputs)
-    torch.testing.assert_close(centre.centre, 0.19 * outputs.flatten(0, 1).mean(dim=0))
+    targets, outputs = Targets(3, momentum=0.9), torch.randn(2, 5, 3)
+    targets.update(outputs)
+    torch.testing.assert_close(targets.centre, 0.1 * outputs.flatten(0, 1).mean(dim=0))
+    targets.update(outputs)
+    torch.testing.assert_close(targets.centre, 0.19 * outputs.flatten(0, 1).mean(dim=0))
 
 
 def test_the_last_layer_is_weight_normalised():
