@@ -36,15 +36,15 @@ SHARE_BELOW_ALL = Range(0, 1, below=True)
 OF_WINDOWS = Range(1, 224)  # pixels of a view of 224
 
 _NAMES = {
-    COUNT: """batch_size batch_norm_groups bottleneck context_width decoder_depth decoder_heads decoder_width dimension
-        first_offset grid hidden image_size last_offset local_dimension local_size negative_images neighbourhood
-        num_matches patch_dimension positives queue_size region_dimension regions sequence_length small_size
-        smallest_size""",
+    COUNT: """bank_size batch_size batch_norm_groups bottleneck context_width decoder_depth decoder_heads decoder_width
+        dimension first_offset grid hidden image_size last_offset local_dimension local_size negative_images
+        neighbourhood num_matches patch_dimension positives queue_size region_dimension regions sequence_length
+        small_size smallest_size""",
     AMOUNT: """colour_strength context_blocks covariance_weight end_lr end_weight_decay epochs gamma invariance_weight
         iterations local_views lr milestones patch_weight region_weight sigma small_views variance_weight warmup_epochs
         weight_decay""",
     POSITIVE: "attention_temperature clip_grad first_teacher_temperature scale teacher_temperature temperature",
-    SHARE: "alpha centre_momentum ema_momentum freeze_last_layer loss_weight temperature_warmup",
+    SHARE: "alpha bank_momentum centre_momentum ema_momentum freeze_last_layer loss_weight temperature_warmup",
     SHARE_OF_SOME: "crop_scale layer_decay local_scale position_mask_ratio small_scale",
     SHARE_BELOW_ALL: "betas dense_warmup drop_path mask_ratio sgd_momentum token_drop",
     OF_WINDOWS: "c3_window c4_window",

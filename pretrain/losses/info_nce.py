@@ -40,6 +40,22 @@ def info_nce_each(query: Tensor, positive: Tensor, negatives: Tensor, temperatur
     return F.softplus(rest - positives)
 
 
+@in_float32
+def info_nce_within(query: Tensor, keys: Tensor, own: Tensor, temperature: float) -> Tensor:
+    """Tell each query's key from the other keys of the global batch; gradients flow to both (Figure 2a).
+
+    Args:
+        query: This process's L2-normalised queries, (B, D).
+        keys: The global batch's L2-normalised keys, (N, D).
+        own: Where this process's images stand in the global batch, (B,).
+        temperature: tau.
+
+    Returns:
+        The mean over the queries, a scalar.
+    """
+    return F.cross_entropy(query @ keys.T / temperature, own)
+
+
 class _LogSumExp(torch.autograd.Function):
     """log sum_n exp(q_i.n) of queries (N, D) and keys (K, D): (N,). The N K logits are never in memory together.
 

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.losses.regression import cosine_regression
+from pretrain.losses.vicreg import covariance, variance
 from pretrain.method import Augment, Method, Paper, Views
+from pretrain.modules.distributed import gather_with_gradient
 from pretrain.modules.heads import Encoder, GlobalHead, perceptron
 from pretrain.modules.teacher import cosine_momentum, follow, teacher_of
 from pretrain.recipe import Recipe, for_scenes, lars
@@ -32,6 +34,8 @@ class BYOL(Method):
         ema_momentum: tau_base, the teacher's momentum at the start; it rises to 1 along a cosine.
         momentum_encoder: Let the teacher follow slowly; else it is the online network of this very step (Table 5a, the
             row of tau = 0).
+        variance_weight: mu of VICReg's variance term on both views' projections (VICReg, arXiv 2105.04906, Table 4).
+        covariance_weight: nu of its covariance term, likewise.
         image_size: Side of the views in pixels.
         crop_scale: Bounds of a crop's share of the image's area.
     """
@@ -57,6 +61,8 @@ class BYOL(Method):
         hidden: int = 4096,
         ema_momentum: float = 0.996,
         momentum_encoder: bool = True,
+        variance_weight: float = 0.0,
+        covariance_weight: float = 0.0,
         image_size: int = 224,
         crop_scale: tuple[float, float] = (0.08, 1.0),
     ) -> None:
@@ -69,6 +75,7 @@ class BYOL(Method):
         self.teacher = teacher_of(self.encoder)
         self.ema_momentum = ema_momentum
         self.momentum_encoder = momentum_encoder
+        self.regularisers = ((variance, variance_weight), (covariance, covariance_weight))
         self.augment = byol_views(image_size, crop_scale)
 
     def views(self) -> Augment:
@@ -82,10 +89,15 @@ class BYOL(Method):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return the regression of each view's target from the other view, added up (Eq. 2)."""
-        predictions = [self.predictor(self.encoder(image)) for image in views.images]  # (B, D) each
+        projections = [self.encoder(image) for image in views.images]  # (B, D) each
+        first, second = (self.predictor(projection) for projection in projections)
         with torch.no_grad():
             targets = [self.teacher(image) for image in views.images]
-        return {"loss": cosine_regression(predictions[0], targets[1]) + cosine_regression(predictions[1], targets[0])}
+        loss = cosine_regression(first, targets[1]) + cosine_regression(second, targets[0])
+        for term, weight in self.regularisers:
+            if weight:
+                loss = loss + weight * sum(term(gather_with_gradient(projection)) for projection in projections)
+        return {"loss": loss}
 
     def export(self) -> nn.Module:
         """Return the online network's backbone."""

@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pretrain.backbones import Backbone
-from pretrain.errors import unknown
+from pretrain.backbones import Backbone, build
+from pretrain.errors import UsageError, unknown
 from pretrain.losses.vicreg import covariance, invariance, variance
 from pretrain.method import Augment, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient
@@ -29,7 +29,9 @@ class VICReg(Method):
     """Regularise an agreement of embeddings by their variance and covariance.
 
     Args:
-        backbone: The network to train.
+        backbone: The network to train, and to save.
+        other_arch: The architecture of a second network, with weights and an expander of its own, for the second view;
+            None shares the first (Table 5).
         dimension: Width of the expander's three layers.
         expander_norm: Normalise its hidden layers by batch norm (Table 8).
         embedding_norm: What is done to its output before all terms: "none", "standard" (each dimension gets mean 0 and
@@ -57,6 +59,7 @@ class VICReg(Method):
         self,
         backbone: Backbone,
         *,
+        other_arch: str | None = None,
         dimension: int = 8192,
         expander_norm: bool = True,
         embedding_norm: str = "none",
@@ -71,9 +74,16 @@ class VICReg(Method):
         super().__init__()
         if embedding_norm not in EMBEDDING_NORMS:
             raise unknown("embedding_norm", embedding_norm, EMBEDDING_NORMS)
-        widths = (backbone.layout.channels[-1], dimension, dimension, dimension)
         last_norm = partial(nn.BatchNorm1d, affine=False) if embedding_norm == "standard" else None
-        self.encoder = Encoder(backbone, GlobalHead(*widths, norm=expander_norm, last_bias=False, last_norm=last_norm))
+        expander = partial(GlobalHead, norm=expander_norm, last_bias=False, last_norm=last_norm)
+        trunks = (backbone,) if other_arch is None else (backbone, build(other_arch))
+        if trunks[-1].layout.family not in self.families:
+            found = (
+                f"vicreg trains the families {', '.join(self.families)}; {other_arch} is a {trunks[-1].layout.family}."
+            )
+            raise UsageError(found, "Choose another other_arch.")
+        heads = [expander(trunk.layout.channels[-1], dimension, dimension, dimension) for trunk in trunks]
+        self.branches = nn.ModuleList(Encoder(trunk, head) for trunk, head in zip(trunks, heads, strict=True))
         self.embedding_norm = embedding_norm
         self.invariance_weight = invariance_weight
         self.variance_weight = variance_weight / 2 if halve_variance else variance_weight
@@ -87,7 +97,8 @@ class VICReg(Method):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Return lambda s(Z, Z') + mu (v(Z) + v(Z')) + nu (c(Z) + c(Z')) (Eq. 6), and the three terms."""
-        first, second = (self._embed(image) for image in views.images)  # (B, D) each
+        branches = (self.branches[0], self.branches[-1])
+        first, second = (self._embed(*one) for one in zip(branches, views.images, strict=True))  # (B, D) each
         agreement = invariance(first, second)
         whole = [gather_with_gradient(embedding) for embedding in (first, second)]  # (N, D) each
         spread = variance(whole[0]) + variance(whole[1])
@@ -97,10 +108,10 @@ class VICReg(Method):
         return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
 
     def export(self) -> nn.Module:
-        """Return the backbone."""
-        return self.encoder.backbone
+        """Return the first branch's backbone."""
+        return self.branches[0].get_submodule("backbone")
 
-    def _embed(self, images: Tensor) -> Tensor:
-        embedding: Tensor = self.encoder(images)
+    def _embed(self, branch: nn.Module, images: Tensor) -> Tensor:
+        embedding: Tensor = branch(images)
         # NOTE: the terms stay as they are: unit vectors cannot have the variance that the variance term asks for.
         return F.normalize(embedding.float(), dim=1) if self.embedding_norm == "l2" else embedding

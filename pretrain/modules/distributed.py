@@ -69,10 +69,14 @@ def gather_views(views: Tensor) -> Tensor:
 
 def shared_order(length: int, device: torch.device) -> Tensor:
     """Draw a permutation of `length` samples on the first rank and give it to all."""
-    order = torch.randperm(length).to(device)
+    return from_first_rank(torch.randperm(length).to(device))
+
+
+def from_first_rank(tensor: Tensor) -> Tensor:
+    """Return what the first rank has, on every rank; the others' tensors are overwritten."""
     if world()[1] > 1:
-        torch.distributed.broadcast(order, src=0)
-    return order
+        torch.distributed.broadcast(tensor, src=0)
+    return tensor
 
 
 def shuffle(images: Tensor, order: Tensor) -> Tensor:
@@ -86,8 +90,8 @@ def shuffle(images: Tensor, order: Tensor) -> Tensor:
 
 
 def unshuffle(keys: Tensor, order: Tensor) -> Tensor:
-    """Bring the keys of shuffled images back to the images' own places: the inverse of `shuffle`."""
-    return gather(keys)[_share(torch.argsort(order))]
+    """Bring the keys of shuffled images back to the images' own places: the inverse of `shuffle`. Gradients pass."""
+    return gather_with_gradient(keys)[_share(torch.argsort(order))]
 
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]

@@ -23,13 +23,15 @@ SIZE = 8
 SINKHORN = {"normalisation": "sinkhorn"}
 KEYWORDS = {
     "moco_v1": {"queue_size": 20, "ema_momentum": 0.9},
+    "moco_v1 end-to-end": {"mechanism": "end-to-end"},
+    "moco_v1 memory-bank": {"mechanism": "memory-bank", "queue_size": 20, "bank_size": SIZE},
     "moco_v2": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32},
     "densecl": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32},
     "simclr": {"hidden": 32},
-    "byol": {"hidden": 32, "dimension": 16},
+    "byol": {"hidden": 32, "dimension": 16, "variance_weight": 1.0, "covariance_weight": 0.1},
     "detcon_b": {"hidden": 32, "dimension": 16, "regions": 4, "image_size": 64},
     "detcon_s": {"hidden": 32, "dimension": 16, "regions": 4, "image_size": 64},
-    "vicreg": {"dimension": 32},
+    "vicreg": {"dimension": 32, "other_arch": "resnet18"},
     "vicregl": {"dimension": 32, "local_dimension": 16, "small_views": 1, "small_size": 64},
     "droppos": {"decoder_width": 32, "decoder_heads": 4, "mask_ratio": 0.0},
     "navit": {"dimension": 16, "hidden": 32, "smallest_size": 16},
@@ -57,14 +59,14 @@ class Loss(nn.Module):
 
 
 def build(name, groups):
-    kind = methods.load(name)
+    kind, settings = methods.load(name.split()[0]), KEYWORDS[name]
     backbone = backbones.build(
         {"resnet": "resnet18", "vit": "vit_tiny_patch16", "navit": "navit_tiny_patch16"}[kind.families[0]], seed=0
     )
     torch.manual_seed(0)
     grouped = {} if groups is None else {"batch_norm_groups": groups}
     without = {"drop_path": 0.0} if "drop_path" in keywords_of(kind) else {}
-    method = kind(backbone, **{"image_size": 32, **KEYWORDS[name]}, **grouped, **without)
+    method = kind(backbone, **{"image_size": 32, **settings}, **grouped, **without)
     if groups is None:
         without_batch_norm(method)
     return method

@@ -10,7 +10,8 @@ from made import batch, build, naive_detection
 from pretrain import backbones, methods
 from pretrain.errors import UsageError
 from pretrain.losses.dense import dense_info_nce, match
-from pretrain.losses.info_nce import info_nce
+from pretrain.losses.info_nce import info_nce, info_nce_within
+from pretrain.losses.vicreg import covariance, variance
 from pretrain.recipe import keywords_of
 
 
@@ -47,6 +48,45 @@ def test_moco_is_the_papers_loss_step_by_step(name, temperature):
     torch.testing.assert_close(contrast.queue.keys[:4], k)
     torch.testing.assert_close(contrast.queue.keys[4:], queue[4:])
     assert len(contrast.encoder.head.layers) == (1 if name == "moco_v1" else 3)
+
+
+def test_end_to_end_training_contrasts_the_batch_and_trains_both_its_encoders():
+    method = build("moco_v1", mechanism="end-to-end").double()
+    views = batch(method)
+    views.images = [image.double() for image in views.images]
+    twin = copy.deepcopy(method.encoder)
+    q, k = (F.normalize(twin.head(twin.backbone(image)).float(), dim=1) for image in views.images)
+    terms = [-torch.log(torch.exp(k[i] @ q[i] / 0.07) / torch.exp(k @ q[i] / 0.07).sum()) for i in range(4)]
+    expected, found = torch.stack(terms).mean(), method.loss(views)["loss"]
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    gradients = torch.autograd.grad(expected, list(twin.parameters()), retain_graph=True)
+    for parameter, gradient in zip(method.encoder.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-5)
+    stopped = torch.autograd.grad(info_nce_within(q, k.detach(), torch.arange(4), 0.07), list(twin.head.parameters()))
+    assert not torch.allclose(method.encoder.head.layers[0].weight.grad, stopped[0], rtol=1e-3)
+    assert method.export() is method.encoder.backbone
+
+
+def test_the_memory_bank_gives_what_images_looked_like_when_last_seen():
+    method = build("moco_v1", mechanism="memory-bank", bank_size=6, queue_size=5, bank_momentum=0.25)
+    views = batch(method)
+    assert len(views.images) == 1
+    views.index = torch.tensor([5, 0, 3, 2])
+    before, twin = method.bank.vectors.clone(), copy.deepcopy(method.encoder)
+    torch.manual_seed(3)
+    found = method.loss(views)["loss"]
+    torch.manual_seed(3)
+    negatives = before[torch.randint(6, (5,))]
+    q = F.normalize(twin.head(twin.backbone(views.images[0])), dim=1)
+    torch.testing.assert_close(found, info_nce(q, before[views.index], negatives, 0.07))
+    torch.testing.assert_close(method.bank.vectors[views.index], F.normalize(0.25 * before[views.index] + 0.75 * q))
+    assert torch.equal(method.bank.vectors[[1, 4]], before[[1, 4]])
+    assert method.export() is method.encoder.backbone
+    with pytest.raises(UsageError, match=r"holds 3 images, and the data has one of number 3\. Set bank_size"):
+        build("moco_v1", mechanism="memory-bank", bank_size=3).loss(batch(method))
+    with pytest.raises(UsageError, match="mechanism"):
+        build("moco_v1", mechanism="bank")
 
 
 def test_moco_v2_without_its_head_and_its_augmentation_is_moco_v1():
@@ -148,7 +188,7 @@ def test_regions_want_views_of_whole_cells(name):
 def test_vicreg_is_the_papers_loss_step_by_step(halve, embedding_norm):
     method = build("vicreg", dimension=16, halve_variance=halve, embedding_norm=embedding_norm).double()
     views = batch(method)
-    encoder = copy.deepcopy(method.encoder)
+    encoder = copy.deepcopy(method.branches[0])
     encoder.head.layers = encoder.head.layers[:7]  # three linear layers
     views.images = [image.double() for image in views.images]
     found = method.loss(views)
@@ -169,9 +209,39 @@ def test_vicreg_is_the_papers_loss_step_by_step(halve, embedding_norm):
         build("vicreg", embedding_norm="l1")
 
 
+@pytest.mark.parametrize("other", ["resnet18", "vit_tiny_patch16"])
+def test_vicregs_branches_can_be_two_networks(other):
+    """Table 5: other weights, and another architecture."""
+    method = build("vicreg", dimension=16, other_arch=other)
+    views = batch(method)
+    first, second = (copy.deepcopy(branch) for branch in method.branches)
+    assert type(second.backbone).__name__ == ("ResNet" if other == "resnet18" else "ViT")
+    assert not torch.equal(*(branch.head.layers[-1].weight for branch in (first, second)))
+    z, others = (branch(image) for branch, image in zip((first, second), views.images, strict=True))
+    terms = method.loss(views)
+    torch.testing.assert_close(terms["loss_invariance"], (z - others).square().mean())
+    torch.testing.assert_close(terms["loss_variance"], variance(z) + variance(others))
+    terms["loss"].backward()
+    for branch in method.branches:
+        assert all(float(parameter.grad.abs().sum()) > 0 for parameter in branch.backbone.parameters())
+    assert method.export() is method.branches[0].backbone
+    with pytest.raises(UsageError, match="navit_tiny_patch16 is a navit"):
+        build("vicreg", other_arch="navit_tiny_patch16")
+
+
+def test_byol_takes_vicregs_terms_of_its_projections():
+    """VICReg's Table 4: the terms are of what the predictor reads, before it is normalised."""
+    plain, method = build("byol", hidden=32), build("byol", hidden=32, variance_weight=0.7, covariance_weight=0.3)
+    views = batch(method)
+    z = [copy.deepcopy(method.encoder)(image) for image in views.images]
+    added = 0.7 * (variance(z[0]) + variance(z[1])) + 0.3 * (covariance(z[0]) + covariance(z[1]))
+    torch.testing.assert_close(method.loss(views)["loss"], plain.loss(views)["loss"] + added)
+    assert added > 0.1
+
+
 def test_vicregs_expander_goes_without_batch_norm_where_asked():
     for wanted in (True, False):
-        layers = build("vicreg", dimension=32, expander_norm=wanted).encoder.head.layers
+        layers = build("vicreg", dimension=32, expander_norm=wanted).branches[0].head.layers
         assert sum(isinstance(layer, torch.nn.BatchNorm1d) for layer in layers) == (2 if wanted else 0)
         assert sum(isinstance(layer, torch.nn.Linear) for layer in layers) == 3
     assert keywords_of(methods.load("vicreg"))["expander_norm"] is True

@@ -22,6 +22,8 @@ def start(file, **environment):
 
 SHARED = (  # a method a line
     "moco_v1",
+    "moco_v1 end-to-end",
+    "moco_v1 memory-bank",
     "moco_v2",
     "densecl",
     "simclr",
