@@ -39,7 +39,7 @@ def mapped(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_Process.start, initargs=(job,)) as pool:
         try:
-            with _without_ctrl_c():
+            with without_ctrl_c():
                 results = pool.map(_Process.do, items, chunksize=at_a_time)
             yield from results
         except BrokenProcessPool:
@@ -51,7 +51,7 @@ def mapped(
 
 
 @contextmanager
-def _without_ctrl_c() -> Iterator[None]:
+def without_ctrl_c() -> Iterator[None]:
     """Let it wait until the block ends. Processes that begin in the block never hear it: their parent does."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -16,13 +16,18 @@ import torch
 
 from pretrain.cores import cores
 from pretrain.errors import DensebenchError
+from pretrain.processes import without_ctrl_c
 
 _interrupted = threading.Event()  # in this process of the pool
 
 
 def pool(jobs: int) -> ProcessPoolExecutor:
     """Return a pool of so many processes, which begin anew (CUDA does not survive a fork)."""
-    return ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (jobs,))
+    processes = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (jobs,))
+    with without_ctrl_c():
+        for _ in range(jobs):
+            processes.submit(bool)  # each begins with a job that finds none idle
+    return processes
 
 
 def guarded(job: Callable[[], None]) -> str:
@@ -48,4 +53,7 @@ def _begin(jobs: int) -> None:
     """Take this process's share of the cores; between two jobs an interruption is its parent's alone."""
     set_start_method("fork", force=True)  # of the loaders' workers; mmengine sets it too, and warns
     torch.set_num_threads(max(1, cores() // jobs))
+    if signal.SIGINT in signal.sigpending():  # it came while this process began
+        _interrupted.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

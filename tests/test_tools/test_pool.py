@@ -36,6 +36,7 @@ def job(folder, number):
 if __name__ == "__main__":
     with pool(2) as processes:
         futures = [processes.submit(guarded, partial(job, Path(sys.argv[1]), number)) for number in range(6)]
+        Path(sys.argv[1], "handed.over").touch()
         try:
             print([future.result() for future in futures])
         except KeyboardInterrupt:
@@ -92,3 +93,16 @@ def test_ctrl_c_ends_the_jobs_that_are_being_done_and_no_other_begins(started, t
     assert (process.returncode, errors) == (130, "")
     assert numbers(tmp_path, "begun") == numbers(tmp_path, "kept")
     assert len(numbers(tmp_path, "begun")) == 2
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 2])
+def test_ctrl_c_is_heard_while_the_processes_begin(started, tmp_path, seconds):
+    process = started(600)
+    end = time.monotonic() + 120
+    while not numbers(tmp_path, "over") and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (130, "")
+    assert numbers(tmp_path, "begun") == numbers(tmp_path, "kept")
