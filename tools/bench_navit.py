@@ -59,7 +59,7 @@ def drawn(method: Method, batch: int, seed: int) -> PackedViews:
 def padded(views: PackedViews) -> PackedViews:
     """Give every view a row of its own, as long as the longest view."""
     side = views.images[0].shape[2]
-    patches = views.images[0].unflatten(3, (-1, side)).permute(0, 3, 1, 2, 4)  # (S, L, 3, p, p)
+    patches = torch.stack(torch.split(views.images[0], side, dim=3), dim=1)  # (S, L, 3, p, p)
     places = [views.owner == name for name in range(2 * len(views.index))]
     rows = pad_sequence([patches[place] for place in places], batch_first=True)  # (2 B, L', 3, p, p)
     owner, row, column = (

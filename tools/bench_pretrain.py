@@ -54,7 +54,7 @@ def clock() -> float:
 
 def views(paths: Sequence[Path], rounds: int) -> None:
     """Time two 224-pixel views of every file, from the file on."""
-    from lightly.transforms import DenseCLTransform
+    from lightly.transforms.densecl_transform import DenseCLTransform
     from mmcv.transforms import Compose
     from PIL import Image
 

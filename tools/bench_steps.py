@@ -57,7 +57,9 @@ class Bench:
 
     def placed(self, network: nn.Module) -> nn.Module:
         """Lay out a network as the images are, on their device."""
-        return network.to(self.device, memory_format=torch.channels_last)
+        network.to(self.device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
 
 
 def run(
@@ -138,7 +140,7 @@ def trained(network: nn.Module, loss: Callable[[], Tensor]) -> Step:
         with autocast(choose("bfloat16")):
             value = loss()
         sgd.zero_grad()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         sgd.step()
 
     return step
@@ -174,8 +176,12 @@ def mmpretrain(bench: Bench) -> Step:
         neck = {"type": "DenseCLNeck", **widths} if name == "densecl" else {"type": "MoCoV2Neck", **widths}
         config |= {"type": "DenseCL" if name == "densecl" else "MoCo", "neck": neck, "queue_len": bench.queue}
         config["head"] = {**contrast, "temperature": 0.2}
-    model = bench.placed(MODELS.build(config))
-    return trained(model, lambda: sum(model.loss(bench.images, []).values()))
+    model: Any = bench.placed(MODELS.build(config))
+
+    def loss() -> Tensor:
+        return torch.stack(list(model.loss(bench.images, []).values())).sum()
+
+    return trained(model, loss)
 
 
 def lightly(bench: Bench) -> Step:
@@ -203,25 +209,25 @@ def lightly(bench: Bench) -> Step:
             with torch.no_grad():
                 targets = [teacher(image) for image in images]
             first, second = (predictor(network(image)) for image in images)
-            return 0.5 * (cosine(first, targets[1]) + cosine(second, targets[0]))
+            loss: Tensor = 0.5 * (cosine(first, targets[1]) + cosine(second, targets[0]))
+            return loss
 
         whole = nn.ModuleList([network, predictor])
-        for part in (whole, teacher):
-            bench.placed(part)
+        bench.placed(nn.ModuleList([whole, teacher]))
         return trained(whole, byol)
     if name == "moco_v2":
         network = nn.Sequential(backbone, pool, heads.MoCoProjectionHead(channels, channels, 128))
         teacher = copy.deepcopy(network)
         utils.deactivate_requires_grad(teacher)
         criterion = NTXentLoss(0.2, memory_bank_size=negatives)
-        for part in (network, teacher, criterion):
-            bench.placed(part)
+        bench.placed(nn.ModuleList([network, teacher, criterion]))
 
         def moco() -> Tensor:
             utils.update_momentum(network, teacher, m=0.999)
             with torch.no_grad():
                 key = teacher(images[1])
-            return criterion(network(images[0]), key)
+            loss: Tensor = criterion(network(images[0]), key)
+            return loss
 
         return trained(network, moco)
     student = nn.ModuleDict(
@@ -231,11 +237,10 @@ def lightly(bench: Bench) -> Step:
             "dense": heads.DenseCLProjectionHead(channels, channels, 128),
         }
     )
-    teacher = copy.deepcopy(student)
-    utils.deactivate_requires_grad(teacher)
+    follower = copy.deepcopy(student)
+    utils.deactivate_requires_grad(follower)
     whole_criterion, dense_criterion = (NTXentLoss(0.2, memory_bank_size=negatives) for _ in range(2))
-    for part in (student, teacher, whole_criterion, dense_criterion):
-        bench.placed(part)
+    bench.placed(nn.ModuleList([student, follower, whole_criterion, dense_criterion]))
 
     def encode(network: nn.ModuleDict, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = network["backbone"](image)
@@ -243,12 +248,13 @@ def lightly(bench: Bench) -> Step:
         return network["whole"](pool(features)), network["dense"](local), local
 
     def densecl() -> Tensor:
-        utils.update_momentum(student, teacher, m=0.999)
+        utils.update_momentum(student, follower, m=0.999)
         query, dense_query, query_features = encode(student, images[0])
         with torch.no_grad():
-            key, dense_key, key_features = encode(teacher, images[1])
+            key, dense_key, key_features = encode(follower, images[1])
             dense_key = utils.select_most_similar(query_features, key_features, dense_key)
         dense = dense_criterion(dense_query.flatten(0, 1), dense_key.flatten(0, 1))
-        return 0.5 * whole_criterion(query, key) + 0.5 * dense
+        loss: Tensor = 0.5 * whole_criterion(query, key) + 0.5 * dense
+        return loss
 
     return trained(student, densecl)

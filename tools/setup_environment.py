@@ -1,5 +1,7 @@
 """Make .venv: the locked requirements and MMCV's compiled operators. Plain Python: nothing is installed yet."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import platform
@@ -10,7 +12,9 @@ import sys
 import sysconfig
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -23,12 +27,12 @@ REBUILD = ".venv/bin/uv cache clean onedl-mmcv && make clean setup"
 COMPILER_GB = 3  # one compiler process on torch's headers
 
 
-def stop(message):
+def stop(message: str) -> NoReturn:
     """End with one sentence on stderr and exit status 1."""
     sys.exit(f"make setup: {message}")
 
 
-def wanted():
+def wanted() -> str:
     """Return what the stamp of an up-to-date environment says."""
     digest = hashlib.sha256()
     for name in KEYED:
@@ -36,7 +40,7 @@ def wanted():
     return f"{digest.hexdigest()} python{sys.version_info[0]}.{sys.version_info[1]} {ROOT}\n"
 
 
-def check_machine():
+def check_machine() -> None:
     """Stop with one sentence for the first thing that this machine lacks."""
     found = platform.python_version()
     if sys.version_info[:2] not in PYTHONS:
@@ -54,7 +58,7 @@ def check_machine():
         stop(f"about {DISK_GB} GB of free disk are needed, and {ROOT} has {free:.1f} GB.")
 
 
-def memory_gb():
+def memory_gb() -> float:
     """Return the machine's memory in GB."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -62,33 +66,33 @@ def memory_gb():
         return 8.0
 
 
-def release(pattern, text):
+def release(pattern: str, text: str) -> str | None:
     """Return the first release number that a pattern finds in a text, or None."""
     found = re.search(pattern, text, re.MULTILINE)
-    return found and found.group(1)
+    return found.group(1) if found else None
 
 
-def said_by(program):
-    """Return what a program prints; nothing where it is not there."""
-    return subprocess.run(program, stdout=subprocess.PIPE, text=True).stdout if program[0] else ""
+def said_by(program: str | None, *arguments: str) -> str:
+    """Return what a program prints; nothing where there is none."""
+    return subprocess.run([program, *arguments], stdout=subprocess.PIPE, text=True).stdout if program else ""
 
 
-def without_cuda():
+def without_cuda() -> str:
     """Say why MMCV's operators cannot be compiled for CUDA, and how to mend it; nothing where they can."""
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     locked = release(r"^cuda-toolkit==(\d+)", lock)
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
     nvcc = shutil.which("nvcc", path=os.pathsep.join([home + "/bin", os.environ.get("PATH", "")]))
-    found = release(r"release (\d+)", said_by([nvcc, "--version"]))
+    found = release(r"release (\d+)", said_by(nvcc, "--version"))
     if not found or found != locked:
         which = f"the compiler {nvcc} is of CUDA {found}, and torch of CUDA {locked}" if found else "there is no nvcc"
         return f"{which}. For GPUs load the toolkit of CUDA {locked} (module load, or CUDA_HOME)"
-    if os.environ.get("TORCH_CUDA_ARCH_LIST") or "GPU " in said_by([shutil.which("nvidia-smi"), "-L"]):
+    if os.environ.get("TORCH_CUDA_ARCH_LIST") or "GPU " in said_by(shutil.which("nvidia-smi"), "-L"):
         return ""
     return "no GPU is visible here. For GPUs elsewhere name their kind, such as TORCH_CUDA_ARCH_LIST=9.0 for H100"
 
 
-def build_environment():
+def build_environment() -> dict[str, str]:
     """Return the environment variables for uv and for the build of MMCV's operators."""
     environment = dict(os.environ, VIRTUAL_ENV=str(VENV), UV_NO_PROGRESS="1")
     environment.setdefault("MMCV_WITH_OPS", "1")
@@ -115,17 +119,17 @@ class Progress:
 
     every_s = 15.0
 
-    def __init__(self, cache):
+    def __init__(self, cache: Path) -> None:
         self.cache = cache
         self.start = time.monotonic()
         self.begun = time.time()
         self.lock = threading.Lock()
         self.finished = threading.Event()
         self.terminal = sys.stdout.isatty()
-        self.open = []
+        self.open: list[str] = []
         self.said = ("", -self.every_s)
 
-    def compiled(self):
+    def compiled(self) -> tuple[int, int] | None:
         """Return (object files there, object files planned) of the running MMCV build, or None."""
         build = "onedl-mmcv/*/*/src/build/temp*/build.ninja"
         try:
@@ -137,7 +141,7 @@ class Progress:
         except (ValueError, OSError):  # no build of this run yet; a builder takes files away while one looks
             return None
 
-    def status(self):
+    def status(self) -> str:
         """Return the line about what is going on now."""
         minutes, seconds = divmod(int(time.monotonic() - self.start), 60)
         line = f"[{minutes:2d}:{seconds:02d}] "
@@ -149,7 +153,7 @@ class Progress:
             return line + "waiting for " + ", ".join(self.open[:4]) + (", ..." if len(self.open) > 4 else "")
         return line + "working"
 
-    def tick(self):
+    def tick(self) -> None:
         """Show the status every second until the program has ended."""
         while not self.finished.wait(1.0):
             line = self.status()
@@ -161,7 +165,7 @@ class Progress:
                     print(line, flush=True)
                     self.said = (line[8:], time.monotonic())
 
-    def read(self, line):
+    def read(self, line: str) -> None:
         """Pass one line of the program on, and remember what it has begun and ended."""
         begun = re.match(r"\s*(?:Downloading|Building) (\S+)", line)
         ended = re.match(r"\s*(?:Downloaded|Built) (\S+)", line)
@@ -173,7 +177,7 @@ class Progress:
             with self.lock:
                 print(("\r\033[K" if self.terminal else "") + line.rstrip(), flush=True)
 
-    def run(self, command, environment):
+    def run(self, command: Sequence[str | Path], environment: Mapping[str, str]) -> int:
         """Run a program to its end and return its exit status."""
         ticker = threading.Thread(target=self.tick, daemon=True)
         ticker.start()
@@ -185,6 +189,7 @@ class Progress:
             stderr=subprocess.STDOUT,
             text=True,
         ) as process:
+            assert process.stdout is not None
             for line in process.stdout:
                 self.read(line)
         self.finished.set()
@@ -194,7 +199,7 @@ class Progress:
         return process.returncode
 
 
-def quietly(command, environment, sentence):
+def quietly(command: Sequence[str | Path], environment: Mapping[str, str], sentence: str) -> str:
     """Run a short command; stop with its output and the sentence when it fails."""
     done = subprocess.run(
         command,
@@ -210,13 +215,13 @@ def quietly(command, environment, sentence):
     return done.stdout
 
 
-def made_here():
+def made_here() -> bool:
     """Say whether .venv was made in this very folder, with this Python; a moved one is broken."""
     made = (VENV / "pyvenv.cfg").read_text(encoding="utf-8")
     return str(VENV) in made and f"version = {platform.python_version()}" in made
 
 
-def install():
+def install() -> None:
     """Create the environment, or bring the one that is there up to date."""
     python, uv, environment = VENV / "bin/python", VENV / "bin/uv", build_environment()
     if not python.exists() or not made_here():
@@ -243,7 +248,7 @@ def install():
     STAMP.write_text(wanted(), encoding="utf-8")
 
 
-def check_operators(python, environment):
+def check_operators(python: Path, environment: Mapping[str, str]) -> None:
     """Stop unless MMCV's operators are really there: an sdist built without torch installs without them."""
     program = (
         "import torch; from mmcv.ops import nms\n"
@@ -255,7 +260,7 @@ def check_operators(python, environment):
     quietly([python, "-W", "ignore", "-c", program], environment, sentence)
 
 
-def main():
+def main() -> None:
     """Make the environment, or say nothing when it is up to date."""
     if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted():
         return

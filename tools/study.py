@@ -231,7 +231,7 @@ class Work:
 
     def _regions(self, kind: str) -> Path:
         """Find the regions of all images, and return their file."""
-        file = self.out / f"{Path(self.images).stem}.{kind}.masks"
+        file: Path = self.out / f"{Path(self.images).stem}.{kind}.masks"
         make(self.images, kind, file, Options(sources=drawings(self.root) if kind == "human" else ()))
         return file
 

@@ -219,6 +219,8 @@ def cut_out(content: bytearray, random: Random) -> None:
     del content[start : start + random.randint(1, 5000)]
 
 
-TREES = (clean, drop, drop_first, drop_block, rename, rename_prefix, swap_names, transpose, not_finite, one_nan, dead)
-TREES += (other_type, add, mix, two_formats, wrong_arch, wrong_format, wrong_trunk, hostile)
+TREES = (
+    *(clean, drop, drop_first, drop_block, rename, rename_prefix, swap_names, transpose, not_finite, one_nan, dead),
+    *(other_type, add, mix, two_formats, wrong_arch, wrong_format, wrong_trunk, hostile),
+)
 BYTES = (truncate, flip, flip, blank, cut_out)

@@ -50,7 +50,7 @@ def holds_the_files_network(made: File, backbone: Backbone, path: Path) -> State
 
 def _numbers(state: State) -> Counter[tuple[tuple[int, ...], int]]:
     """Return shapes and checksums of tensors, whatever their names are."""
-    return Counter((tuple(one.shape), zlib.crc32(one.contiguous().numpy())) for one in state.values())
+    return Counter((tuple(one.shape), zlib.crc32(one.contiguous().numpy().tobytes())) for one in state.values())
 
 
 @torch.inference_mode()
