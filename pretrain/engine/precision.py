@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ParamSpec, TypeGuard
 
 import torch
+from torch import Tensor
 
 from pretrain.errors import UsageError
 
 PRECISIONS = ("float32", "bfloat16")
+Arguments = ParamSpec("Arguments")
 
 
 def has_bfloat16() -> bool:
@@ -37,3 +41,28 @@ def autocast(precision: str) -> Iterator[None]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
         yield
+
+
+def in_float32(loss: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
+    """Make a loss take its floating tensors in one precision, float32 or above, and ignore the autocast around it.
+
+    Losses are computed so, whatever precision the networks run in.
+    """
+
+    @functools.wraps(loss)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+        tensors = [value for value in (*args, *kwargs.values()) if _is_floating(value)]
+        precision = functools.reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            return loss(
+                *(value.to(precision) if _is_floating(value) else value for value in args),  # type: ignore[arg-type]
+                **{  # type: ignore[arg-type]
+                    key: value.to(precision) if _is_floating(value) else value for key, value in kwargs.items()
+                },
+            )
+
+    return wrapped
+
+
+def _is_floating(value: object) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.is_floating_point()

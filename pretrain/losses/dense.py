@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pretrain.engine.precision import in_float32
 from pretrain.losses.info_nce import info_nce
-from pretrain.losses.precision import in_float32
 
 
 @torch.no_grad()

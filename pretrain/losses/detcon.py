@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pretrain.engine.precision import in_float32
 from pretrain.errors import UsageError
-from pretrain.losses.precision import in_float32
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pretrain.losses.precision import in_float32
+from pretrain.engine.precision import in_float32
 
 _LOGITS = 2**23
 """Logits that are in memory at a time: dense losses have thousands of queries, and a queue 65,536 keys."""

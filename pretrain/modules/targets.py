@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pretrain.engine.precision import in_float32
 from pretrain.errors import unknown
-from pretrain.losses.precision import in_float32
 from pretrain.modules.distributed import gather
 
 NORMALISATIONS = ("centre", "sinkhorn")
