@@ -121,8 +121,8 @@ class Method(nn.Module, ABC):
     """Whether the samples' masks are needed."""
 
     @classmethod
-    def data_keywords(cls, labels: Labels | None) -> dict[str, Any]:
-        """Return the keywords which the data decides; none for a method that reads no labels."""
+    def data_keywords(cls, images: int, labels: Labels | None) -> dict[str, Any]:
+        """Return the keywords which the data decides, the number of images and their labels; none by default."""
         return {}
 
     @abstractmethod

@@ -36,7 +36,7 @@ SHARE_BELOW_ALL = Range(0, 1, below=True)
 OF_WINDOWS = Range(1, 224)  # pixels of a view of 224
 
 _NAMES = {
-    COUNT: """bank_size batch_size batch_norm_groups bottleneck context_width decoder_depth decoder_heads decoder_width
+    COUNT: """batch_size batch_norm_groups bottleneck context_width decoder_depth decoder_heads decoder_width
         dimension first_offset grid hidden image_size last_offset local_dimension local_size negative_images
         neighbourhood num_matches patch_dimension positives queue_size region_dimension regions sequence_length
         small_size smallest_size""",

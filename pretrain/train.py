@@ -113,7 +113,7 @@ def pretrain(
             "Choose another --arch; `densebench ls archs` lists them.",
         )
     seed_globals(np.random.default_rng([seed]))
-    model = kind(backbone, **kind.data_keywords(source.labels), **chosen.method)
+    model = kind(backbone, **kind.data_keywords(len(source.paths), source.labels), **chosen.method)
     augment = _augmentation(model, chosen) if chosen.trains else None
     file = out / CHECKPOINT
     with claim(file) if launch.is_main_process() else nullcontext():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from pretrain.backbones import Backbone
 from pretrain.errors import unknown
 from pretrain.losses.info_nce import info_nce, info_nce_within
-from pretrain.method import Augment, Method, Paper, Views
+from pretrain.method import Augment, Labels, Method, Paper, Views
 from pretrain.modules.distributed import gather_with_gradient, in_groups, places, shuffled
 from pretrain.modules.heads import GlobalHead
 from pretrain.modules.memory_bank import MemoryBank
@@ -30,7 +30,7 @@ class MoCoV1(Method):
         mechanism: Where keys come from (Figure 2): "momentum" is MoCo; "end-to-end" has the batch's own, and trains the
             encoder by them, too; "memory-bank" takes what the images looked like when they were last seen.
         queue_size: Negative keys, K; end-to-end training has those of the batch.
-        bank_size: The memory bank's images: as many as the data has.
+        images: How many there are, each with a place in the memory bank; taken from the data.
         bank_momentum: How much of an image's vector in the bank stays when it is seen again.
         temperature: tau.
         ema_momentum: The teacher's momentum m.
@@ -61,10 +61,10 @@ class MoCoV1(Method):
         self,
         backbone: Backbone,
         *,
+        images: int,
         dimension: int = 128,
         mechanism: str = "momentum",
         queue_size: int = 65536,
-        bank_size: int = 1281167,
         bank_momentum: float = 0.5,
         temperature: float = 0.07,
         ema_momentum: float = 0.999,
@@ -83,12 +83,17 @@ class MoCoV1(Method):
         else:
             self.encoder = encoder
         if mechanism == "memory-bank":
-            self.bank = MemoryBank(bank_size, dimension, bank_momentum)
+            self.bank = MemoryBank(images, dimension, bank_momentum)
         self.negatives = queue_size
         self.batch_norm_groups = batch_norm_groups
         self.temperature = temperature
         views = moco_views(image_size, crop_scale)
         self.augment = RandomViews(views.views[:1]) if mechanism == "memory-bank" else views
+
+    @classmethod
+    def data_keywords(cls, images: int, labels: Labels | None) -> dict[str, Any]:
+        """Return the number of images, as many as the memory bank holds."""
+        return {"images": images}
 
     def views(self) -> Augment:
         """Return two views by crop, mirror, jitter and greyscale; one for the memory bank."""
@@ -109,7 +114,7 @@ class MoCoV1(Method):
             (key,) = shuffled(self.encoder, views.images[1], self.batch_norm_groups)
             own = places(len(query), query.device)
             return {"loss": info_nce_within(query, gather_with_gradient(key), own, self.temperature)}
-        loss = info_nce(query, self.bank.of(views.index), self.bank.drawn(self.negatives), self.temperature)
+        loss = info_nce(query, self.bank.vectors[views.index], self.bank.drawn(self.negatives), self.temperature)
         self.bank.update(views.index, query)
         return {"loss": loss}
 

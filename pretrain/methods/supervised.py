@@ -60,7 +60,7 @@ class Supervised(Method):
         self.augment = RandomViews((colourless(image_size, crop_scale),))
 
     @classmethod
-    def data_keywords(cls, labels: Labels | None) -> dict[str, Any]:
+    def data_keywords(cls, images: int, labels: Labels | None) -> dict[str, Any]:
         """Return the number of classes, and whether an image can show several.
 
         Raises:

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pretrain.errors import UsageError
 from pretrain.modules.distributed import from_first_rank, gather
 
 
@@ -27,18 +26,6 @@ class MemoryBank(nn.Module):
         super().__init__()
         self.register_buffer("vectors", F.normalize(torch.randn(size, dimension), dim=1))
         self.momentum = momentum
-
-    def of(self, index: Tensor) -> Tensor:
-        """Return the images' vectors, (B, D).
-
-        Raises:
-            UsageError: An image has a number that the bank has no room for.
-        """
-        last = int(index.max())
-        if last >= len(self.vectors):
-            found = f"The memory bank holds {len(self.vectors)} images, and the data has one of number {last}."
-            raise UsageError(found, "Set bank_size to the number of images.")
-        return self.vectors[index]
 
     def drawn(self, count: int) -> Tensor:
         """Draw vectors of any images, (count, D), the same on every rank."""

@@ -10,10 +10,11 @@ from pretrain import backbones, methods
 from pretrain.method import Sample
 
 
-def build(name, arch="resnet18", image_size=64, **keywords):
+def build(name, arch="resnet18", image_size=64, images=4, labels=None, **keywords):
     backbone = backbones.build(arch, seed=0)
     torch.manual_seed(0)
-    return methods.load(name)(backbone, image_size=image_size, **keywords)
+    kind = methods.load(name)
+    return kind(backbone, image_size=image_size, **kind.data_keywords(images, labels), **keywords)
 
 
 def batch(method, size=4):

@@ -24,7 +24,7 @@ SINKHORN = {"normalisation": "sinkhorn"}
 KEYWORDS = {
     "moco_v1": {"queue_size": 20, "ema_momentum": 0.9},
     "moco_v1 end-to-end": {"mechanism": "end-to-end"},
-    "moco_v1 memory-bank": {"mechanism": "memory-bank", "queue_size": 20, "bank_size": SIZE},
+    "moco_v1 memory-bank": {"mechanism": "memory-bank", "queue_size": 20},
     "moco_v2": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32},
     "densecl": {"queue_size": 20, "ema_momentum": 0.9, "hidden": 32},
     "simclr": {"hidden": 32},
@@ -59,14 +59,16 @@ class Loss(nn.Module):
 
 
 def build(name, groups):
-    kind, settings = methods.load(name.split()[0]), KEYWORDS[name]
+    kind = methods.load(name.split()[0])
     backbone = backbones.build(
         {"resnet": "resnet18", "vit": "vit_tiny_patch16", "navit": "navit_tiny_patch16"}[kind.families[0]], seed=0
     )
     torch.manual_seed(0)
     grouped = {} if groups is None else {"batch_norm_groups": groups}
     without = {"drop_path": 0.0} if "drop_path" in keywords_of(kind) else {}
-    method = kind(backbone, **{"image_size": 32, **settings}, **grouped, **without)
+    method = kind(
+        backbone, **{"image_size": 32, **KEYWORDS[name]}, **kind.data_keywords(SIZE, None), **grouped, **without
+    )
     if groups is None:
         without_batch_norm(method)
     return method

@@ -38,7 +38,7 @@ def build(name, seed=0, arch=None):
     torch.manual_seed(seed)
     backbone = backbones.build(arch or arch_of(name), seed=seed)
     keywords = {key: value for key, value in SMALL.items() if key in keywords_of(kind)}
-    return kind(backbone, **kind.data_keywords(Labels(("a", "b"), multi=False)), **keywords)
+    return kind(backbone, **kind.data_keywords(SIZE, Labels(("a", "b"), multi=False)), **keywords)
 
 
 def batch(method):

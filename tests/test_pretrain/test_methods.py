@@ -16,10 +16,10 @@ from pretrain.method import Labels
 
 def test_supervised_follows_the_data():
     kind = methods.load("supervised")
-    assert kind.data_keywords(Labels(("a", "b", "c"), multi=True)) == {"classes": 3, "multi_label": True}
+    assert kind.data_keywords(9, Labels(("a", "b", "c"), multi=True)) == {"classes": 3, "multi_label": True}
     with pytest.raises(DensebenchError, match="labels"):
-        kind.data_keywords(None)
-    method = build("supervised", classes=3, multi_label=True)
+        kind.data_keywords(9, None)
+    method = build("supervised", labels=Labels(("a", "b", "c"), multi=True))
     views = batch(method)
     views.label = torch.tensor([[1.0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]])
     logits = method.classifier(method.backbone(views.images[0]).mean(dim=(2, 3)))
